@@ -1,0 +1,314 @@
+#include "libs/container/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/status_macros.h"
+#include "libs/base/syscall_error.h"
+#include "libs/container/failure.h"
+#include "libs/container/hooks.h"
+#include "libs/container/process_setup.h"
+#include "libs/container/sync_socket.h"
+#include "libs/linux/mount/root_path.h"
+#include "libs/linux/namespace/namespace.h"
+
+namespace darse::container {
+namespace {
+
+// What a starter has set up for itself must not reach the container.
+void ResetSignals() {
+  for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+absl::Status WaitFor(int sync, char letter) {
+  ASSIGN_OR_RETURN(SyncMessage message, ReceiveSync(sync));
+  // The starter is gone or has given up: nobody is left to tell.
+  if (message.letter != letter) _exit(1);
+  return absl::OkStatus();
+}
+
+struct Size {
+  uint32_t columns, rows;
+};
+
+// Opens a terminal of the container's own devpts and hands its master out. Returns the other end.
+absl::StatusOr<UniqueFd> OpenTerminal(int root, Size size, int sync) {
+  ASSIGN_OR_RETURN(UniqueFd master,
+                   mnt::OpenInRoot(root, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, /*follow=*/false));
+  int unlock = 0;
+  if (ioctl(master.get(), TIOCSPTLCK, &unlock) < 0)
+    return SyscallError(errno, "unlock the terminal");
+  // Not by name: the container could have put something else there.
+  UniqueFd terminal(ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!terminal.valid()) return SyscallError(errno, "open the terminal");
+  if (size.columns != 0 && size.rows != 0) {
+    winsize window = {.ws_row = static_cast<unsigned short>(size.rows),
+                      .ws_col = static_cast<unsigned short>(size.columns)};
+    ioctl(master.get(), TIOCSWINSZ, &window);
+  }
+  RETURN_IF_ERROR(SendSync(sync, 'T', "", master.get()));
+  return terminal;
+}
+
+absl::Status TakeTerminal(int terminal) {
+  if (ioctl(terminal, TIOCSCTTY, 0) < 0) return SyscallError(errno, "take the terminal");
+  return absl::OkStatus();
+}
+
+// Puts the three where a program looks for them. A source may be any fd, 0 to 2 too.
+absl::Status PlaceStdio(const int (&stdio)[3]) {
+  UniqueFd held[3];
+  for (int i = 0; i < 3; ++i) {
+    int source = stdio[i];
+    UniqueFd null;
+    if (source < 0) {
+      // Inside the root this is the container's own null device.
+      null.Reset(open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
+      if (!null.valid()) return SyscallError(errno, "open /dev/null");
+      source = null.get();
+    }
+    held[i].Reset(fcntl(source, F_DUPFD_CLOEXEC, 3));
+    if (!held[i].valid()) return SyscallError(errno, "stdio");
+  }
+  for (int i = 0; i < 3; ++i) {
+    if (dup2(held[i].get(), i) < 0) return SyscallError(errno, "stdio");
+  }
+  return absl::OkStatus();
+}
+
+// A pipe or terminal is opened again by programs that write to /dev/stdout: it must belong to the
+// user.
+void GiveStdio(uint32_t uid, uint32_t gid) {
+  struct stat null;
+  bool has_null = stat("/dev/null", &null) == 0;
+  for (int fd = 0; fd < 3; ++fd) {
+    struct stat node;
+    if (fstat(fd, &node) < 0 || node.st_uid == uid) continue;
+    if (has_null && S_ISCHR(node.st_mode) && node.st_rdev == null.st_rdev) continue;
+    if (!S_ISFIFO(node.st_mode) && !isatty(fd)) continue;
+    // Best effort: the owner of a terminal's group stays "tty".
+    if (fchown(fd, uid, isatty(fd) ? static_cast<gid_t>(-1) : gid) < 0) continue;
+  }
+}
+
+void CloseOnExecFrom(int first) {
+  close_range(static_cast<unsigned>(first), ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+absl::Status JoinSessionKeyring(const std::string& id) {
+  constexpr int kJoinSessionKeyring = 1;
+  std::string name = absl::StrCat("_ses.", id);
+  if (syscall(SYS_keyctl, kJoinSessionKeyring, name.c_str()) < 0 && errno != ENOSYS &&
+      errno != EDQUOT) {
+    return SyscallError(errno, "new session keyring");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetLabels(const Process& process) {
+  if (!process.selinux_label.empty()) {
+    if (access("/sys/fs/selinux", F_OK) < 0) {
+      return absl::UnimplementedError("process.selinuxLabel: this host has no SELinux");
+    }
+    return absl::UnimplementedError("process.selinuxLabel: Darse does not do this yet");
+  }
+  if (process.apparmor_profile.empty()) return absl::OkStatus();
+  UniqueFd file(open("/proc/self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC));
+  if (!file.valid()) {
+    return absl::UnimplementedError("process.apparmorProfile: this host has no AppArmor");
+  }
+  std::string value = absl::StrCat("exec ", process.apparmor_profile);
+  if (write(file.get(), value.data(), value.size()) < 0) {
+    return SyscallError(errno, absl::StrCat("AppArmor profile ", process.apparmor_profile));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EnterNamespaces(InitPlan& plan) {
+  for (const auto& [fd, flag] : plan.joins) {
+    RETURN_IF_ERROR(Annotate(ns::Join(fd.get(), flag),
+                             absl::StrCat("join the ", ns::ProcName(flag), " namespace")));
+  }
+  plan.joins.clear();
+  if (plan.new_cgroup_namespace && unshare(CLONE_NEWCGROUP) < 0) {
+    return SyscallError(errno, "new cgroup namespace");
+  }
+  const Spec& spec = *plan.spec;
+  if (!spec.hostname.empty() && sethostname(spec.hostname.data(), spec.hostname.size()) < 0) {
+    return SyscallError(errno, absl::StrCat("hostname \"", spec.hostname, "\""));
+  }
+  if (!spec.domainname.empty() &&
+      setdomainname(spec.domainname.data(), spec.domainname.size()) < 0) {
+    return SyscallError(errno, absl::StrCat("domainname \"", spec.domainname, "\""));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SendWarnings(int sync, const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) RETURN_IF_ERROR(SendSync(sync, 'W', warning));
+  return absl::OkStatus();
+}
+
+// The half that a container's first process and a further one have in common. Ends in execve.
+struct Last {
+  const Process& process;
+  const std::optional<seccomp::Filter>& filter;
+  int preserve_fds;
+  bool may_create_cwd;
+  std::string id;
+};
+
+absl::StatusOr<Command> Prepare(const Last& last, int sync) {
+  const Process& process = last.process;
+  absl::StatusOr<Identity> identity = ResolveIdentity(process.user);
+  RETURN_IF_ERROR(AtStep("user", identity.status()));
+  std::vector<std::string> warnings;
+  RETURN_IF_ERROR(AtStep("limit", ApplyLimits(process, warnings)));
+  RETURN_IF_ERROR(SendWarnings(sync, warnings));
+  GiveStdio(identity->uid, identity->gid);
+  // As root, for a directory that the user may only use; again as the user below.
+  absl::Status entered = ChangeDirectory(process.cwd, *identity, last.may_create_cwd);
+  RETURN_IF_ERROR(AtStep("capability", SetLabels(process)));
+  CloseOnExecFrom(3 + last.preserve_fds);
+  UniqueFd listener;
+  RETURN_IF_ERROR(ApplyPrivileges(process, *identity, last.filter, listener));
+  if (listener.valid()) RETURN_IF_ERROR(SendSync(sync, 'L', "", listener.get()));
+  if (!entered.ok()) RETURN_IF_ERROR(ChangeDirectory(process.cwd, *identity, false));
+  umask(static_cast<mode_t>(process.user.umask.value_or(0022)));
+  return ResolveCommand(process, *identity);
+}
+
+[[noreturn]] void Fail(int socket, const absl::Status& status) {
+  SendSync(socket, 'F', EncodeFailure(status)).IgnoreError();
+  _exit(1);
+}
+
+absl::Status BuildContainer(InitPlan& plan, int sync) {
+  const Spec& spec = *plan.spec;
+  const Process& process = spec.process;
+  RETURN_IF_ERROR(AtStep("namespace", EnterNamespaces(plan)));
+  if (!plan.options->no_new_keyring) {
+    RETURN_IF_ERROR(AtStep("namespace", JoinSessionKeyring(plan.options->id)));
+  }
+  absl::StatusOr<UniqueFd> root = PrepareRoot(spec, plan.rootfs);
+  RETURN_IF_ERROR(AtStep("rootfs", root.status()));
+  RETURN_IF_ERROR(PopulateRoot(spec, plan.rootfs, root->get()));
+  UniqueFd terminal;
+  if (process.terminal) {
+    Size size = {plan.options->columns != 0 ? plan.options->columns : process.columns,
+                 plan.options->rows != 0 ? plan.options->rows : process.rows};
+    absl::StatusOr<UniqueFd> opened = OpenTerminal(root->get(), size, sync);
+    RETURN_IF_ERROR(AtStep("console", opened.status()));
+    terminal = *std::move(opened);
+    RETURN_IF_ERROR(AtStep("console", BindConsole(root->get(), terminal.get())));
+    RETURN_IF_ERROR(AtStep("console", TakeTerminal(terminal.get())));
+  }
+  if (plan.runtime_hooks) {
+    RETURN_IF_ERROR(SendSync(sync, 'H'));
+    RETURN_IF_ERROR(WaitFor(sync, 'D'));
+  }
+  RETURN_IF_ERROR(AtStep("hook", RunHooks(spec.hooks.create_container, plan.hook_state)));
+  RETURN_IF_ERROR(AtStep("pivot", EnterRoot(spec, plan.rootfs, root->get())));
+  RETURN_IF_ERROR(SealRoot(spec));
+  if (spec.personality.has_value() && ::personality(*spec.personality) < 0) {
+    return SyscallError(errno, "linux.personality");
+  }
+  if (terminal.valid()) {
+    int three[3] = {terminal.get(), terminal.get(), terminal.get()};
+    return AtStep("console", PlaceStdio(three));
+  }
+  return AtStep("console", PlaceStdio(plan.options->stdio));
+}
+
+// Waits for `start`. Returns the socket to answer on.
+absl::StatusOr<UniqueFd> WaitAtGate(int gate) {
+  UniqueFd caller(accept4(gate, nullptr, nullptr, SOCK_CLOEXEC));
+  if (!caller.valid()) return SyscallError(errno, "wait for start");
+  RETURN_IF_ERROR(WaitFor(caller.get(), 'S'));
+  return caller;
+}
+
+}  // namespace
+
+void RunInit(InitPlan& plan, int sync) {
+  // /proc/<pid>/exe, fd and mem of ours are nobody's business in the container.
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  ResetSignals();
+  absl::Status went = WaitFor(sync, 'G');
+  if (!went.ok()) Fail(sync, went);
+  setsid();
+  absl::Status built = BuildContainer(plan, sync);
+  if (!built.ok()) Fail(sync, built);
+  const LaunchOptions& options = *plan.options;
+  // The gate must survive; it has CLOEXEC like all else from here on.
+  absl::StatusOr<Command> command = Prepare({.process = plan.spec->process,
+                                             .filter = plan.filter,
+                                             .preserve_fds = options.preserve_fds,
+                                             .may_create_cwd = true,
+                                             .id = options.id},
+                                            sync);
+  if (!command.ok()) Fail(sync, command.status());
+  int answer = sync;
+  UniqueFd caller;
+  if (options.gate >= 0) {
+    SendSync(sync, 'R').IgnoreError();
+    absl::StatusOr<UniqueFd> opened = WaitAtGate(options.gate);
+    if (!opened.ok()) _exit(1);
+    caller = *std::move(opened);
+    answer = caller.get();
+  }
+  absl::Status hooked = AtStep("hook", RunHooks(plan.spec->hooks.start_container, plan.hook_state));
+  if (!hooked.ok()) Fail(answer, hooked);
+  SendSync(answer, 'X').IgnoreError();
+  Fail(answer, Execute(*command));
+}
+
+void RunExec(ExecPlan& plan, int sync) {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  ResetSignals();
+  absl::Status went = WaitFor(sync, 'G');
+  if (!went.ok()) Fail(sync, went);
+  setsid();
+  JoinSessionKeyring(plan.options->id).IgnoreError();
+  const Process& process = *plan.process;
+  if (process.terminal) {
+    UniqueFd root(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    Size size = {plan.options->columns != 0 ? plan.options->columns : process.columns,
+                 plan.options->rows != 0 ? plan.options->rows : process.rows};
+    absl::StatusOr<UniqueFd> terminal = OpenTerminal(root.get(), size, sync);
+    if (!terminal.ok()) Fail(sync, AtStep("console", terminal.status()));
+    absl::Status taken = TakeTerminal(terminal->get());
+    if (!taken.ok()) Fail(sync, AtStep("console", taken));
+    int three[3] = {terminal->get(), terminal->get(), terminal->get()};
+    absl::Status placed = PlaceStdio(three);
+    if (!placed.ok()) Fail(sync, AtStep("console", placed));
+  } else {
+    absl::Status placed = PlaceStdio(plan.options->stdio);
+    if (!placed.ok()) Fail(sync, AtStep("console", placed));
+  }
+  absl::StatusOr<Command> command = Prepare({.process = process,
+                                             .filter = plan.filter,
+                                             .preserve_fds = plan.options->preserve_fds,
+                                             .may_create_cwd = false,
+                                             .id = plan.options->id},
+                                            sync);
+  if (!command.ok()) Fail(sync, command.status());
+  SendSync(sync, 'X').IgnoreError();
+  Fail(sync, Execute(*command));
+}
+
+}  // namespace darse::container

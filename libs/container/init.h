@@ -1,0 +1,37 @@
+// The child's half of a start: from clone to execve. Never returns.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libs/base/unique_fd.h"
+#include "libs/container/launch.h"
+#include "libs/container/rootfs.h"
+#include "libs/container/spec.h"
+#include "libs/linux/seccomp/seccomp_filter.h"
+
+namespace darse::container {
+
+struct InitPlan {
+  const Spec* spec = nullptr;
+  const LaunchOptions* options = nullptr;
+  RootfsOptions rootfs;
+  std::vector<std::pair<UniqueFd, uint64_t>> joins;  // namespaces to enter, with their flags
+  bool new_cgroup_namespace = false;
+  std::optional<seccomp::Filter> filter;
+  bool runtime_hooks = false;  // ask the starter to run them
+  std::string hook_state;      // for the hooks that run inside
+};
+[[noreturn]] void RunInit(InitPlan& plan, int sync);
+
+struct ExecPlan {
+  const Process* process = nullptr;
+  const JoinOptions* options = nullptr;
+  std::optional<seccomp::Filter> filter;
+};
+// Already inside the namespaces.
+[[noreturn]] void RunExec(ExecPlan& plan, int sync);
+
+}  // namespace darse::container

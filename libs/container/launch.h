@@ -1,0 +1,70 @@
+// Makes a container's first process from a config (Launch), and a further one inside it (Join).
+// Only in a process with one thread: both clone.
+//
+// The caller's child, or with `as_sibling` its parent's, is the container's process itself; nothing
+// of ours stays beside it. An error carries step, errno and reason (failure.h), and everything
+// begun is undone.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "libs/base/unique_fd.h"
+#include "libs/container/spec.h"
+#include "libs/linux/cgroup/cgroup_driver.h"
+#include "libs/linux/mount/mount_calls.h"
+
+namespace darse::container {
+
+struct LaunchOptions {
+  std::string id;
+  std::string bundle;  // absolute: hooks are told, and a relative root.path is below it
+  mnt::OverlaySource
+      overlay;  // mounted at root.path; without lower_dirs root.path is the root itself
+  // Without a terminal. -1: /dev/null.
+  int stdio[3] = {-1, -1, -1};
+  bool as_sibling = false;
+  // Size of the terminal; 0: config's, else the kernel's.
+  uint32_t columns = 0, rows = 0;
+  // A listening SOCK_SEQPACKET: the process waits there for one connection and an 'S' before it
+  // executes anything, and answers there if that fails; end-of-file means it worked.
+  int gate = -1;
+  // Fds from 3 on that the process gets.
+  int preserve_fds = 0;
+  bool no_pivot = false;
+  bool no_new_keyring = false;
+};
+
+struct Launched {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  UniqueFd terminal;  // master
+  UniqueFd listener;  // of a seccomp filter that notifies
+  std::vector<std::string> warnings;
+};
+
+// `cgroups` may be null: then the process stays in the caller's. The cgroup is made if it is
+// missing.
+absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
+                                const LaunchOptions& options);
+
+// Where `spec` puts the container: linux.cgroupsPath, else "darse/<id>".
+absl::StatusOr<std::string> CgroupPath(const Spec& spec, const std::string& id);
+
+struct JoinOptions {
+  std::string id;
+  pid_t target = 0;  // the container's first process
+  Process process;
+  int stdio[3] = {-1, -1, -1};
+  bool as_sibling = false;
+  uint32_t columns = 0, rows = 0;
+  int preserve_fds = 0;
+};
+// The new process gets all namespaces, the cgroup and the seccomp filter of the container.
+absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
+                              const JoinOptions& options);
+
+}  // namespace darse::container

@@ -1,0 +1,42 @@
+// Turns this process into the container's: from here on it has the limits, user, capabilities and
+// filter of the config, and ends in execve. Runs inside the container's root.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "libs/container/spec.h"
+#include "libs/container/user_lookup.h"
+#include "libs/linux/seccomp/seccomp_filter.h"
+
+namespace darse::container {
+
+// By number, or by name in the container's own files.
+absl::StatusOr<Identity> ResolveIdentity(const User& user);
+
+// Limits that this host will not raise are kept lower, with a warning.
+absl::Status ApplyLimits(const Process& process, std::vector<std::string>& warnings);
+
+// User, groups, capabilities, no_new_privs and filter, in the one order that works. `listener` gets
+// the notify fd of a filter that has one.
+absl::Status ApplyPrivileges(const Process& process, const Identity& identity,
+                             const std::optional<seccomp::Filter>& filter, UniqueFd& listener);
+
+// The file to run and what execve wants, found in the container's PATH. Reasons: COMMAND_NOT_FOUND,
+// COMMAND_NOT_EXECUTABLE.
+struct Command {
+  std::string file;
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+};
+absl::StatusOr<Command> ResolveCommand(const Process& process, const Identity& identity);
+
+// Only returns if it cannot.
+absl::Status Execute(const Command& command);
+
+absl::Status ChangeDirectory(const std::string& cwd, const Identity& identity, bool may_create);
+
+}  // namespace darse::container

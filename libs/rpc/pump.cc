@@ -1,0 +1,71 @@
+#include "libs/rpc/pump.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+
+namespace darse::rpc {
+
+void Pump::Wake() {
+  absl::MutexLock lock(&mu_);
+  if (stopped_) return;
+  woken_ = true;
+  if (state_ != State::kIdle) return;
+  state_ = State::kQueued;
+  // The only way gRPC offers to run something on its own threads.
+  alarm_.Set(gpr_now(GPR_CLOCK_MONOTONIC), [this](bool) { Run(); });
+}
+
+void Pump::Again() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (state_ != State::kOperation) {
+      // The operation was complete before the body came back from starting it.
+      again_ = true;
+      return;
+    }
+    state_ = State::kQueued;
+  }
+  Run();
+}
+
+void Pump::Run() {
+  mu_.Lock();
+  state_ = State::kRunning;
+  while (!stopped_) {
+    woken_ = false;
+    again_ = false;
+    mu_.Unlock();
+    Left left = body_();
+    mu_.Lock();
+    if (stopped_) break;
+    if (left == Left::kOperation && !again_) {
+      state_ = State::kOperation;
+      mu_.Unlock();
+      return;
+    }
+    if (left == Left::kNothing && !woken_) {
+      state_ = State::kIdle;
+      mu_.Unlock();
+      return;
+    }
+  }
+  std::function<void()> last = std::move(last_);
+  mu_.Unlock();
+  // May delete this.
+  last();
+}
+
+void Pump::Stop(std::function<void()> last) {
+  {
+    absl::MutexLock lock(&mu_);
+    stopped_ = true;
+    if (state_ == State::kRunning || state_ == State::kQueued) {
+      last_ = std::move(last);
+      return;
+    }
+  }
+  last();
+}
+
+}  // namespace darse::rpc

@@ -1,0 +1,75 @@
+#include "services/runtime/containers/container_dir.h"
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/status_macros.h"
+#include "libs/os/files.h"
+#include "libs/os/process_identity.h"
+
+namespace darse::runtime {
+
+ContainerDir::ContainerDir(absl::string_view root, absl::string_view run, absl::string_view id)
+    : state_(absl::StrCat(root, "/containers/", id)), run_(absl::StrCat(run, "/containers/", id)) {}
+
+absl::Status ContainerDir::Make() const {
+  // What containers write and what they are told is nobody's business but root's.
+  RETURN_IF_ERROR(MakeDirectories(state_, 0710));
+  for (const std::string& directory : {log(), etc(), rootfs()}) {
+    RETURN_IF_ERROR(MakeDirectories(directory));
+  }
+  return MakeDirectories(run_, 0700);
+}
+
+absl::Status ContainerDir::Remove() const {
+  RETURN_IF_ERROR(RemoveTree(run_));
+  return RemoveTree(state_);
+}
+
+absl::Status ContainerDir::WriteRecord(const ContainerRecord& record) const {
+  v1::Container asked;
+  asked.set_id(record.id);
+  asked.set_name(record.name);
+  *asked.mutable_spec() = record.spec;
+  asked.set_image_id(record.image_id);
+  asked.mutable_create_time()->set_seconds(absl::ToUnixSeconds(record.created_at));
+  asked.mutable_create_time()->set_nanos(
+      static_cast<int32_t>(absl::ToUnixNanos(record.created_at) % 1'000'000'000));
+  RETURN_IF_ERROR(WriteFileVolatile(state_ + "/merged", record.merged.SerializeAsString(), 0600));
+  return WriteFileVolatile(state_ + "/record", asked.SerializeAsString(), 0600);
+}
+
+absl::StatusOr<ContainerRecord> ContainerDir::ReadRecord() const {
+  ASSIGN_OR_RETURN(std::string asked_bytes, ReadFile(state_ + "/record"));
+  ASSIGN_OR_RETURN(std::string merged_bytes, ReadFile(state_ + "/merged"));
+  v1::Container asked;
+  ContainerRecord record;
+  if (!asked.ParseFromString(asked_bytes) || asked.id().empty() ||
+      !record.merged.ParseFromString(merged_bytes)) {
+    return absl::DataLossError(absl::StrCat(state_, ": the record is damaged"));
+  }
+  record.id = asked.id();
+  record.name = asked.name();
+  record.spec = asked.spec();
+  record.image_id = asked.image_id();
+  record.created_at = absl::FromUnixSeconds(asked.create_time().seconds()) +
+                      absl::Nanoseconds(asked.create_time().nanos());
+  return record;
+}
+
+absl::StatusOr<std::vector<shim::ExitRecord>> ContainerDir::ReadExits() const {
+  absl::StatusOr<std::string> content = ReadFile(state_ + "/exits");
+  if (absl::IsNotFound(content.status())) return std::vector<shim::ExitRecord>();
+  RETURN_IF_ERROR(content.status());
+  ASSIGN_OR_RETURN(shim::ExitJournal journal, shim::DecodeExitJournal(*content));
+  return std::move(journal.records);
+}
+
+bool ContainerDir::ShimIsAlive() const {
+  absl::StatusOr<ProcessIdentity> shim = ReadIdentityFile(run_ + "/shim.pid");
+  return shim.ok() && IsAlive(*shim);
+}
+
+std::vector<std::string> ListContainerDirs(absl::string_view root) {
+  return ListDirectory(absl::StrCat(root, "/containers")).value_or(std::vector<std::string>());
+}
+
+}  // namespace darse::runtime

@@ -1,0 +1,55 @@
+// What lies where for one container.
+//
+//   <root>/containers/<id>/          record, merged   what was asked for, for the day the database
+//   is damaged
+//                                    config.json, shim.json, exits, log/, rootfs/ (see
+//                                    services/shim) etc/hosts, etc/hostname, etc/resolv.conf
+//   <run>/containers/<id>/           shim.sock, shim.pid; gone at reboot
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "services/runtime/containers/container_record.h"
+#include "services/shim/exit_record.h"
+
+namespace darse::runtime {
+
+class ContainerDir {
+ public:
+  ContainerDir(absl::string_view root, absl::string_view run, absl::string_view id);
+
+  const std::string& state() const { return state_; }
+  const std::string& run() const { return run_; }
+  std::string log() const { return state_ + "/log"; }
+  std::string etc() const { return state_ + "/etc"; }
+  std::string rootfs() const { return state_ + "/rootfs"; }
+  std::string config() const { return state_ + "/config.json"; }
+  std::string shim_config() const { return state_ + "/shim.json"; }
+
+  // Both directories and what never changes in them; may be called again.
+  absl::Status Make() const;
+  absl::Status Remove() const;
+
+  absl::Status WriteRecord(const ContainerRecord& record) const;
+  // What can be known without the database: id, name, specs, image, time. DATA_LOSS if it is
+  // damaged.
+  absl::StatusOr<ContainerRecord> ReadRecord() const;
+
+  // Empty if nothing ever ran.
+  absl::StatusOr<std::vector<shim::ExitRecord>> ReadExits() const;
+  // True if the shim that was started last still lives.
+  bool ShimIsAlive() const;
+
+ private:
+  std::string state_;
+  std::string run_;
+};
+
+// Ids of all containers with a directory.
+std::vector<std::string> ListContainerDirs(absl::string_view root);
+
+}  // namespace darse::runtime

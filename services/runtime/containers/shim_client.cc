@@ -1,0 +1,270 @@
+#include "services/runtime/containers/shim_client.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/reason.h"
+#include "libs/base/status_macros.h"
+#include "libs/os/spawn.h"
+#include "services/shim/packet.h"
+
+namespace darse::runtime {
+namespace {
+
+constexpr absl::Duration kAnswerTimeout = absl::Seconds(10);
+// Setting up a container takes milliseconds; a machine that swaps may need longer.
+constexpr absl::Duration kLaunchTimeout = absl::Seconds(60);
+
+}  // namespace
+
+struct ShimClient::Connection {
+  std::string id;
+  UniqueFd socket;
+  uint64_t key = 0;
+  absl::Mutex mu;
+  bool closed ABSL_GUARDED_BY(mu) = false;
+  uint64_t next_request ABSL_GUARDED_BY(mu) = 1;
+  // Answers that somebody waits for, unset until they come.
+  std::map<uint64_t, std::unique_ptr<ShimAnswer>> answers ABSL_GUARDED_BY(mu);
+};
+
+ShimClient::ShimClient(IoLoop& loop, Clock& clock, std::string program, ShimEvents events)
+    : loop_(loop), clock_(clock), program_(std::move(program)), events_(std::move(events)) {}
+
+ShimClient::~ShimClient() {
+  std::map<std::string, std::shared_ptr<Connection>> connections;
+  {
+    absl::MutexLock lock(&mu_);
+    connections.swap(connections_);
+  }
+  for (auto& [id, connection] : connections) loop_.Remove(connection->key);
+}
+
+absl::StatusOr<shim::Message> ShimClient::Launch(const ShimLaunch& launch) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    return absl::ErrnoToStatus(errno, "socketpair for the shim's report");
+  }
+  UniqueFd mine(pair[0]);
+  UniqueFd theirs(pair[1]);
+  SpawnOptions spawn;
+  spawn.program = program_;
+  spawn.args = {"--state", launch.state_dir, "--run", launch.run_dir, "--report-fd", "3"};
+  spawn.fds = {{theirs.get(), 3}};
+  auto attach = [&spawn](absl::string_view flag, int fd, int number) {
+    if (fd < 0) return;
+    spawn.args.push_back(std::string(flag));
+    spawn.args.push_back(absl::StrCat(number));
+    spawn.fds.push_back({fd, number});
+  };
+  attach("--attach-stdin", launch.attach_stdin, 4);
+  attach("--attach-stdout", launch.attach_stdout, 5);
+  attach("--attach-stderr", launch.attach_stderr, 6);
+  ASSIGN_OR_RETURN(Process process, Process::Spawn(spawn));
+  theirs.Reset();
+
+  absl::Time deadline = clock_.Now() + kLaunchTimeout;
+  pollfd wait{.fd = mine.get(), .events = POLLIN};
+  int ready = 0;
+  do {
+    ready = poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - clock_.Now())));
+  } while (ready < 0 && errno == EINTR);
+  ReapLater(process.pid());
+  if (ready <= 0) {
+    process.Kill(SIGKILL).IgnoreError();
+    return absl::DeadlineExceededError("the shim did not report within a minute");
+  }
+  ASSIGN_OR_RETURN(shim::Packet packet, shim::ReceivePacket(mine.get()));
+  if (packet.bytes.empty()) return absl::InternalError("the shim ended without a report");
+  ASSIGN_OR_RETURN(shim::Message report, shim::DecodeMessage(packet.bytes));
+  if (report.kind == shim::MessageKind::kFailed) return FailureStatus(report.failure);
+  return report;
+}
+
+void ShimClient::ReapLater(int pid) {
+  int status = 0;
+  if (waitpid(pid, &status, WNOHANG) != 0) return;
+  // The shim lives as long as its container does, or hands over to a child and ends at once.
+  struct Child {
+    UniqueFd pidfd;
+    uint64_t key = 0;
+  };
+  auto child = std::make_shared<Child>();
+  child->pidfd.Reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!child->pidfd.valid()) return;
+  child->key = loop_.Add(child->pidfd.get(), [this, child, pid] {
+    int ended = 0;
+    if (waitpid(pid, &ended, WNOHANG) != 0) {
+      loop_.Remove(child->key);
+    } else {
+      loop_.Arm(child->key, EPOLLIN);
+    }
+  });
+  loop_.Arm(child->key, EPOLLIN);
+}
+
+absl::StatusOr<shim::Message> ShimClient::Connect(const std::string& id,
+                                                  const std::string& run_dir) {
+  auto connection = std::make_shared<Connection>();
+  connection->id = id;
+  ASSIGN_OR_RETURN(connection->socket, shim::ConnectShim(run_dir));
+  std::weak_ptr<Connection> weak = connection;
+  connection->key = loop_.Add(connection->socket.get(), [this, weak] {
+    if (std::shared_ptr<Connection> alive = weak.lock()) Receive(alive);
+  });
+  Disconnect(id);
+  {
+    absl::MutexLock lock(&mu_);
+    connections_[id] = connection;
+  }
+  loop_.Arm(connection->key, EPOLLIN);
+  absl::StatusOr<ShimAnswer> state =
+      Exchange(*connection, {.kind = shim::RequestKind::kSubscribe}, {});
+  if (!state.ok()) {
+    Disconnect(id);
+    return state.status();
+  }
+  return state->message;
+}
+
+void ShimClient::Disconnect(const std::string& id) {
+  std::shared_ptr<Connection> connection;
+  {
+    absl::MutexLock lock(&mu_);
+    auto found = connections_.find(id);
+    if (found == connections_.end()) return;
+    connection = std::move(found->second);
+    connections_.erase(found);
+  }
+  loop_.Remove(connection->key);
+  absl::MutexLock lock(&connection->mu);
+  connection->closed = true;
+}
+
+std::shared_ptr<ShimClient::Connection> ShimClient::Find(const std::string& id) {
+  absl::MutexLock lock(&mu_);
+  auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second;
+}
+
+absl::StatusOr<ShimAnswer> ShimClient::Call(const std::string& id, shim::Request request,
+                                            std::span<const int> fds) {
+  std::shared_ptr<Connection> connection = Find(id);
+  if (connection == nullptr) return absl::UnavailableError("no shim is connected");
+  return Exchange(*connection, std::move(request), fds);
+}
+
+absl::StatusOr<ShimAnswer> ShimClient::Exchange(Connection& connection, shim::Request request,
+                                                std::span<const int> fds) {
+  absl::Time deadline = clock_.Now() + kAnswerTimeout;
+  {
+    absl::MutexLock lock(&connection.mu);
+    if (connection.closed) return absl::UnavailableError("the shim is gone");
+    request.id = connection.next_request++;
+    connection.answers[request.id] = nullptr;
+  }
+  auto forget = [&] {
+    absl::MutexLock lock(&connection.mu);
+    connection.answers.erase(request.id);
+  };
+  std::string packet = shim::EncodeRequest(request);
+  while (true) {
+    absl::Status sent = shim::SendPacket(connection.socket.get(), packet, fds);
+    if (sent.ok()) break;
+    if (!absl::IsUnavailable(sent) || clock_.Now() >= deadline) {
+      forget();
+      return Annotate(sent, "asking the shim");
+    }
+    pollfd wait{.fd = connection.socket.get(), .events = POLLOUT};
+    if (poll(&wait, 1, 1000) > 0 && (wait.revents & (POLLERR | POLLHUP)) != 0) {
+      forget();
+      return absl::UnavailableError("the shim is gone");
+    }
+  }
+  std::unique_ptr<ShimAnswer> answer;
+  {
+    absl::MutexLock lock(&connection.mu);
+    auto answered = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return connection.closed || connection.answers[request.id] != nullptr;
+    };
+    connection.mu.AwaitWithTimeout(absl::Condition(&answered), deadline - clock_.Now());
+    answer = std::move(connection.answers[request.id]);
+    connection.answers.erase(request.id);
+    if (answer == nullptr) {
+      return connection.closed
+                 ? absl::UnavailableError("the shim is gone")
+                 : absl::DeadlineExceededError("the shim did not answer within ten seconds");
+    }
+  }
+  if (answer->message.kind == shim::MessageKind::kFailed) {
+    return FailureStatus(answer->message.failure);
+  }
+  return std::move(*answer);
+}
+
+void ShimClient::Receive(const std::shared_ptr<Connection>& connection) {
+  while (true) {
+    absl::StatusOr<shim::Packet> packet = shim::ReceivePacket(connection->socket.get());
+    if (!packet.ok() && absl::IsUnavailable(packet.status())) {
+      loop_.Arm(connection->key, EPOLLIN);
+      return;
+    }
+    absl::StatusOr<shim::Message> message = absl::UnavailableError("closed");
+    if (packet.ok() && !packet->bytes.empty()) message = shim::DecodeMessage(packet->bytes);
+    if (!message.ok()) break;
+    if (message->request_id != 0) {
+      absl::MutexLock lock(&connection->mu);
+      auto waiting = connection->answers.find(message->request_id);
+      if (waiting != connection->answers.end()) {
+        waiting->second =
+            std::make_unique<ShimAnswer>(ShimAnswer{*std::move(message), std::move(packet->fds)});
+      }
+      continue;
+    }
+    events_.message(connection->id, *message);
+  }
+  loop_.Remove(connection->key);
+  bool told = false;
+  {
+    absl::MutexLock lock(&connection->mu);
+    told = std::exchange(connection->closed, true);
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    auto found = connections_.find(connection->id);
+    if (found != connections_.end() && found->second == connection) connections_.erase(found);
+  }
+  if (!told) events_.closed(connection->id);
+}
+
+absl::Status FailureStatus(const shim::Failure& failure) {
+  std::string sentence = failure.message;
+  if (sentence.empty()) sentence = absl::ErrnoToStatus(failure.error, failure.step).ToString();
+  if (!failure.reason.empty()) {
+    return WithReason(absl::InvalidArgumentError(sentence), failure.reason);
+  }
+  absl::StatusCode code = absl::ErrnoToStatusCode(failure.error);
+  switch (code) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kUnknown:
+    // A caller would take these for "no such container" and the like.
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kUnavailable:
+      code = absl::StatusCode::kFailedPrecondition;
+      break;
+    default:
+      break;
+  }
+  return absl::Status(code, sentence);
+}
+
+}  // namespace darse::runtime

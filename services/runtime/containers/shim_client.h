@@ -1,0 +1,88 @@
+// Starts shims and talks to them: one connection a live container, all served by the io loop.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "libs/base/clock.h"
+#include "libs/base/unique_fd.h"
+#include "services/runtime/containers/io_loop.h"
+#include "services/shim/protocol.h"
+
+namespace darse::runtime {
+
+struct ShimAnswer {
+  shim::Message message;
+  // The terminal's master, in the answer to an exec with a terminal.
+  std::vector<UniqueFd> fds;
+};
+
+struct ShimLaunch {
+  std::string state_dir;
+  std::string run_dir;
+  // Ends for the first attacher, -1 where there is none; they stay the caller's.
+  int attach_stdin = -1;
+  int attach_stdout = -1;
+  int attach_stderr = -1;
+};
+
+// What shims report by themselves. Called on the loop's thread: must not block.
+struct ShimEvents {
+  std::function<void(const std::string& id, const shim::Message& message)> message;
+  // The connection ended: the shim did, or it dropped us.
+  std::function<void(const std::string& id)> closed;
+};
+
+// Thread-safe.
+class ShimClient {
+ public:
+  // `program` is the path of darse-shim.
+  ShimClient(IoLoop& loop, Clock& clock, std::string program, ShimEvents events);
+  ~ShimClient();
+
+  // Spawns a shim and waits for its report. The error of a process that could not be started has
+  // the shim's sentence and reason. Nothing is left behind then.
+  absl::StatusOr<shim::Message> Launch(const ShimLaunch& launch);
+
+  // Connects and subscribes; answers the shim's state. NOT_FOUND or UNAVAILABLE when no shim is
+  // there.
+  absl::StatusOr<shim::Message> Connect(const std::string& id, const std::string& run_dir);
+  // Closes without telling ShimEvents.
+  void Disconnect(const std::string& id);
+
+  // Sends a request and waits for its answer. UNAVAILABLE without a connection, DEADLINE_EXCEEDED
+  // from a shim that does not answer within ten seconds; kFailed becomes an error with its sentence
+  // and reason.
+  absl::StatusOr<ShimAnswer> Call(const std::string& id, shim::Request request,
+                                  std::span<const int> fds = {});
+
+ private:
+  struct Connection;
+  std::shared_ptr<Connection> Find(const std::string& id);
+  absl::StatusOr<ShimAnswer> Exchange(Connection& connection, shim::Request request,
+                                      std::span<const int> fds);
+  void Receive(const std::shared_ptr<Connection>& connection);
+  void ReapLater(int pid);
+
+  IoLoop& loop_;
+  Clock& clock_;
+  const std::string program_;
+  const ShimEvents events_;
+  absl::Mutex mu_;
+  std::map<std::string, std::shared_ptr<Connection>> connections_ ABSL_GUARDED_BY(mu_);
+};
+
+// FAILED_PRECONDITION, INVALID_ARGUMENT, … by what failed, with the shim's sentence and reason.
+absl::Status FailureStatus(const shim::Failure& failure);
+
+}  // namespace darse::runtime

@@ -1,0 +1,292 @@
+// From a container that is made to one that runs.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "libs/base/log.h"
+#include "libs/base/reason.h"
+#include "libs/base/status_macros.h"
+#include "libs/base/undo_stack.h"
+#include "libs/linux/seccomp/seccomp_profile.h"
+#include "libs/os/files.h"
+#include "services/runtime/containers/container_engine.h"
+#include "services/runtime/containers/etc_files.h"
+#include "services/runtime/containers/oci_config.h"
+#include "services/runtime/containers/root_view.h"
+#include "services/runtime/containers/shim_policy.h"
+#include "services/runtime/containers/spec_check.h"
+#include "services/shim/shim_config.h"
+
+namespace darse::runtime {
+namespace {
+
+absl::StatusOr<HostDevice> StatDevice(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("devices: \"", path, "\": ", strerror(errno)));
+  }
+  if (!S_ISCHR(status.st_mode) && !S_ISBLK(status.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat("devices: \"", path, "\" is no device"));
+  }
+  return HostDevice{.path = path,
+                    .type = S_ISCHR(status.st_mode) ? 'c' : 'b',
+                    .major = major(status.st_rdev),
+                    .minor = minor(status.st_rdev),
+                    .mode = status.st_mode & 07777,
+                    .uid = status.st_uid,
+                    .gid = status.st_gid};
+}
+
+// All of the host's, for a privileged container; what every container has of its own is left out.
+void AddHostDevices(const std::string& directory, std::vector<HostDevice>& devices) {
+  static constexpr absl::string_view kOwn[] = {"pts",  "shm",  "fd",   "mqueue", "console", "ptmx",
+                                               "null", "zero", "full", "random", "urandom", "tty"};
+  absl::StatusOr<std::vector<std::string>> names = ListDirectory(directory);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (directory == "/dev" &&
+        std::find(std::begin(kOwn), std::end(kOwn), name) != std::end(kOwn)) {
+      continue;
+    }
+    std::string path = JoinPath(directory, name);
+    struct stat status;
+    if (lstat(path.c_str(), &status) != 0) continue;
+    if (S_ISDIR(status.st_mode)) {
+      AddHostDevices(path, devices);
+    } else if (absl::StatusOr<HostDevice> device = StatDevice(path);
+               !S_ISLNK(status.st_mode) && device.ok()) {
+      devices.push_back(*device);
+    }
+  }
+}
+
+absl::StatusOr<std::vector<HostDevice>> Devices(const v1::ContainerSpec& spec) {
+  std::vector<HostDevice> devices;
+  for (const v1::Device& wanted : spec.devices()) {
+    ASSIGN_OR_RETURN(HostDevice device, StatDevice(wanted.host_path()));
+    device.path = wanted.container_path();
+    device.permissions = wanted.permissions();
+    devices.push_back(std::move(device));
+  }
+  if (spec.privileged()) AddHostDevices("/dev", devices);
+  return devices;
+}
+
+uint64_t CapabilityBits(const std::vector<std::string>& names) {
+  const std::vector<std::string>& all = AllCapabilities();
+  uint64_t bits = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (std::find(names.begin(), names.end(), all[i]) != names.end()) bits |= uint64_t{1} << i;
+  }
+  return bits;
+}
+
+absl::StatusOr<std::string> SeccompJson(const v1::ContainerSpec& spec) {
+  if (spec.privileged() || spec.seccomp_profile() == "unconfined") return std::string();
+  uint64_t capabilities = CapabilityBits(Capabilities(spec));
+  if (spec.seccomp_profile().empty()) {
+    return seccomp::ToOciJson(seccomp::DefaultProfile(capabilities));
+  }
+  ASSIGN_OR_RETURN(seccomp::Profile profile,
+                   Annotate(seccomp::ParseDockerProfile(spec.seccomp_profile(), capabilities),
+                            "seccomp_profile"));
+  return seccomp::ToOciJson(profile);
+}
+
+absl::Status WriteEtcFiles(const ContainerDir& dir, const ContainerRecord& record,
+                           const AttachedNetwork& network) {
+  HostsInput hosts{.hostname = record.merged.hostname(), .name = record.name};
+  for (const Endpoint& endpoint : network.endpoints) {
+    hosts.addresses.push_back(endpoint.ipv4_address);
+    if (hosts.gateway.empty()) hosts.gateway = endpoint.gateway;
+  }
+  if (record.merged.network_mode() == v1::NETWORK_MODE_HOST) hosts.gateway = "127.0.0.1";
+  hosts.extra_hosts.assign(record.merged.extra_hosts().begin(), record.merged.extra_hosts().end());
+  RETURN_IF_ERROR(WriteFileVolatile(dir.etc() + "/hosts", HostsFile(hosts)));
+  RETURN_IF_ERROR(WriteFileVolatile(dir.etc() + "/hostname", record.merged.hostname() + "\n"));
+  return WriteFileVolatile(dir.etc() + "/resolv.conf", network.resolv_conf);
+}
+
+}  // namespace
+
+absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record,
+                                          const AttachedNetwork& network) {
+  const v1::ContainerSpec& spec = record.merged;
+  ContainerDir dir = Dir(record.id);
+  ASSIGN_OR_RETURN(SnapshotDirs dirs, neighbours_.snapshots.Get(record.snapshot_id()));
+  OciInput input;
+  {
+    ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(dirs));
+    ASSIGN_OR_RETURN(input.user, LookUpUserIn(root.get(), spec.user(),
+                                              {spec.additional_groups().begin(),
+                                               spec.additional_groups().end()}));
+  }
+  input.id = record.id;
+  input.spec = spec;
+  input.hostname = spec.hostname();
+  input.rootfs_path = dir.rootfs();
+  input.cgroup_path = absl::StrCat("/", record.cgroup_path);
+  input.netns_path = network.netns_path;
+  input.etc_dir = dir.etc();
+  if (spec.init()) input.init_path = options_.init_program;
+  for (const v1::Mount& mount : spec.mounts()) {
+    if (mount.type() == v1::MOUNT_TYPE_VOLUME) {
+      ASSIGN_OR_RETURN(Volume volume, neighbours_.volumes.Get(mount.source()));
+      input.volume_paths[volume.name] = volume.mountpoint;
+    } else if (mount.type() == v1::MOUNT_TYPE_BIND && !Exists(mount.source())) {
+      if (!mount.create_source()) {
+        return absl::NotFoundError(absl::StrCat("bind of \"", mount.source(), "\" at ",
+                                                mount.target(), ": no such file or directory"));
+      }
+      RETURN_IF_ERROR(MakeDirectories(mount.source()));
+    }
+  }
+  ASSIGN_OR_RETURN(input.devices, Devices(spec));
+  ASSIGN_OR_RETURN(input.seccomp_json, SeccompJson(spec));
+
+  shim::ShimConfig shim;
+  shim.id = record.id;
+  shim.rootfs = {
+      .lower_dirs = dirs.lower_dirs, .upper_dir = dirs.upper_dir, .work_dir = dirs.work_dir};
+  if (dirs.lower_dirs.empty()) shim.rootfs = {.path = dirs.upper_dir};
+  shim.log.dir = dir.log();
+  if (spec.log().max_size_bytes() > 0) shim.log.max_size_bytes = spec.log().max_size_bytes();
+  if (spec.log().max_files() > 0) shim.log.max_files = spec.log().max_files();
+  shim.restart = ShimPolicy(spec.restart_policy());
+  ASSIGN_OR_RETURN(shim.stop_signal, ParseSignal(spec.stop_signal()));
+  shim.stdin_open = spec.stdin_open();
+
+  RETURN_IF_ERROR(dir.Make());
+  RETURN_IF_ERROR(WriteEtcFiles(dir, record, network));
+  RETURN_IF_ERROR(WriteFileVolatile(dir.config(), BuildOciConfig(input), 0600));
+  return WriteFileVolatile(dir.shim_config(), shim::EncodeShimConfig(shim), 0600);
+}
+
+absl::StatusOr<shim::Message> ContainerEngine::Launch(const ContainerRecord& record,
+                                                      const AttachedNetwork& network) {
+  RETURN_IF_ERROR(WriteConfig(record, network));
+  ContainerDir dir = Dir(record.id);
+  std::vector<PendingStream> pending = TakePending(record.id);
+  ShimLaunch launch{.state_dir = dir.state(), .run_dir = dir.run()};
+  if (!pending.empty()) {
+    launch.attach_stdin = pending[0].shim_ends[0].get();
+    launch.attach_stdout = pending[0].shim_ends[1].get();
+    launch.attach_stderr = pending[0].shim_ends[2].get();
+  }
+  absl::StatusOr<shim::Message> started = shims_.Launch(launch);
+  for (size_t i = 0; i < pending.size(); ++i) {
+    std::shared_ptr<StdioSession> stdio = pending[i].stdio.lock();
+    if (stdio == nullptr) continue;
+    if (!started.ok()) {
+      stdio->SetError(started.status());
+      continue;
+    }
+    {
+      absl::MutexLock lock(&mu_);
+      attachments_.push_back({.container_id = record.id, .stdio = stdio});
+    }
+    // Only the first one's ends go to the shim before the process starts.
+    if (i > 0) {
+      absl::Status attached = AttachLive(record.id, pending[i]);
+      if (!attached.ok()) stdio->SetError(attached);
+    }
+  }
+  return started;
+}
+
+absl::Status ContainerEngine::Subscribe(const std::string& id) {
+  return shims_.Connect(id, Dir(id).run()).status();
+}
+
+absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_view actor) {
+  ContainerState before = record.state;
+  ASSIGN_OR_RETURN(ContainerState next,
+                   Annotate(Next(record.state, Verb::kStart),
+                            absl::StrCat("starting container \"", record.name, "\"")));
+  record.cgroup_path = absl::StrCat(options_.cgroup_parent, "/", record.id);
+  auto fail = [&](absl::Status why) {
+    neighbours_.networks.Detach(record.id).IgnoreError();
+    record.state = before;
+    record.error = std::string(why.message());
+    Commit(record, {}).IgnoreError();
+    return why;
+  };
+  absl::StatusOr<AttachRequest> request = NetworkRequest(record);
+  if (!request.ok()) return fail(request.status());
+  absl::StatusOr<AttachedNetwork> network = neighbours_.networks.Attach(*request);
+  if (!network.ok()) return fail(network.status());
+  absl::StatusOr<shim::Message> started = Launch(record, *network);
+  if (!started.ok()) return fail(started.status());
+
+  record.state = next;
+  record.error.clear();
+  record.pid = started->pid;
+  record.started_at = absl::FromUnixNanos(started->started_ns);
+  record.restart_count = 0;
+  record.stop_requested = false;
+  record.endpoints = network->endpoints;
+  record.ports = network->ports;
+  record.health = {};
+  if (record.merged.has_healthcheck()) record.health.status = HealthStatus::kStarting;
+  RETURN_IF_ERROR(Commit(record, {Event(record, "start", actor)}));
+  for (const std::string& warning : started->warnings) {
+    Log(LogLevel::kWarning, warning, {{"container", record.id}});
+  }
+  // A process that has ended already left its record in the journal, and perhaps no shim to connect
+  // to.
+  Subscribe(record.id).IgnoreError();
+  std::string id = record.id;
+  pool_.Post(id, [this, id] { CollectExits(id); });
+  WatchHealth(record);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ContainerRecord> ContainerEngine::Start(absl::string_view reference,
+                                                       absl::string_view actor) {
+  ASSIGN_OR_RETURN(std::string id, FindId(reference));
+  KeyedLocks::Hold hold = locks_.Lock(id);
+  ASSIGN_OR_RETURN(ContainerRecord record, Read(id));
+  RETURN_IF_ERROR(StartLocked(record, actor));
+  return record;
+}
+
+void ContainerEngine::WatchHealth(const ContainerRecord& record) {
+  if (!record.merged.has_healthcheck()) return;
+  HealthPlan plan = PlanHealth(record.merged.healthcheck());
+  health_.Watch(record.id, record.started_at, plan,
+                NextProbeDelay(plan, record.health, record.started_at, clock_.Now()));
+}
+
+std::optional<absl::Duration> ContainerEngine::RecordProbe(const std::string& id,
+                                                           absl::Time started_at,
+                                                           const HealthPlan& plan,
+                                                           const ProbeResult& result) {
+  KeyedLocks::Hold hold = locks_.Lock(id);
+  absl::StatusOr<ContainerRecord> record = Read(id);
+  // It is deleted, or this is not the run that was probed.
+  if (!record.ok() || !IsLive(record->state) || record->started_at != started_at) {
+    return std::nullopt;
+  }
+  HealthStatus before = record->health.status;
+  record->health = NextHealth(plan, record->health, started_at, result);
+  std::vector<NewEvent> events;
+  if (record->health.status != before) {
+    bool healthy = record->health.status == HealthStatus::kHealthy;
+    events.push_back(Event(*record, "health_status", "runtime",
+                           {{"health_status", healthy ? "healthy" : "unhealthy"}}));
+  }
+  absl::Status committed = Commit(*record, events);
+  if (!committed.ok()) {
+    Log(LogLevel::kWarning, "a probe's result was not recorded",
+        {{"container", id}, {"why", committed.ToString()}});
+  }
+  return NextProbeDelay(plan, record->health, started_at, clock_.Now());
+}
+
+}  // namespace darse::runtime

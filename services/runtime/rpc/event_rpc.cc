@@ -1,0 +1,60 @@
+#include "services/runtime/rpc/event_rpc.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libs/base/status_macros.h"
+#include "libs/rpc/status.h"
+#include "libs/rpc/stream_writer.h"
+#include "services/runtime/rpc/container_proto.h"
+
+namespace darse::runtime {
+namespace {
+
+constexpr int kBatch = 256;
+
+void EventToProto(const Event& event, v1::Event& proto) {
+  proto.set_sequence(event.sequence);
+  ToProto(event.time, *proto.mutable_time());
+  proto.set_kind(event.kind);
+  proto.set_action(event.action);
+  proto.set_id(event.id);
+  for (const auto& [key, value] : event.attributes) (*proto.mutable_attributes())[key] = value;
+  proto.set_actor(event.actor);
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<v1::WatchEventsResponse>* EventRpc::WatchEvents(
+    grpc::CallbackServerContext*, const v1::WatchEventsRequest* request) {
+  auto waker = std::make_shared<rpc::Waker>();
+  std::unique_ptr<EventLog::Subscription> subscription;
+  bool follow = request->follow();
+  if (follow) subscription = events_.Subscribe([waker] { waker->Wake(); });
+  return rpc::StreamFrom<v1::WatchEventsResponse>(
+      waker,
+      [this, follow, subscription = std::move(subscription), cursor = request->after_sequence(),
+       kinds = std::vector<std::string>(request->kinds().begin(), request->kinds().end())](
+          v1::WatchEventsResponse& response) mutable -> absl::StatusOr<rpc::Next> {
+        ASSIGN_OR_RETURN(std::vector<Event> events, events_.Read(cursor, kBatch, kinds));
+        for (const Event& event : events) EventToProto(event, *response.add_events());
+        if (!events.empty()) {
+          cursor = events.back().sequence;
+          return rpc::Next::kWrite;
+        }
+        return follow ? rpc::Next::kWait : rpc::Next::kEnd;
+      });
+}
+
+grpc::Status EventRpc::GetEventPosition(grpc::ServerContext*, const v1::GetEventPositionRequest*,
+                                        v1::GetEventPositionResponse* response) {
+  absl::StatusOr<EventPosition> position = events_.Position();
+  if (!position.ok()) return rpc::ToGrpc(position.status());
+  response->set_newest_sequence(position->newest);
+  response->set_oldest_sequence(position->oldest);
+  return grpc::Status::OK;
+}
+
+}  // namespace darse::runtime

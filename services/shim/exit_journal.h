@@ -1,0 +1,28 @@
+// Appends to `<state>/exits` (exit_record.h), durably.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "libs/base/unique_fd.h"
+#include "services/shim/exit_record.h"
+
+namespace darse::shim {
+
+// One thread only.
+class ExitJournalFile {
+ public:
+  // Continues where a predecessor stopped; a torn last line is cut off.
+  absl::Status Open(const std::string& path);
+  // Numbers the record. On return it is on disk, or it is an error and nobody may be told.
+  absl::Status Append(ExitRecord& record);
+  uint64_t last_sequence() const { return last_sequence_; }
+
+ private:
+  UniqueFd file_;
+  uint64_t last_sequence_ = 0;
+};
+
+}  // namespace darse::shim

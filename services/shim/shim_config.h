@@ -1,0 +1,59 @@
+// `<state>/shim.json`: what the shim must know and OCI's config.json beside it does not say.
+//
+//   {"id":"…64 hex…",
+//    "rootfs":{"lower_dirs":["/top","/below"],"upper_dir":"/u","work_dir":"/w"},   or
+//    {"path":"/dir"} "log":{"dir":"<state>/log","max_size_bytes":10485760,"max_files":3},
+//    "restart":{"kind":"no|on-failure|always|unless-stopped","max_retries":0},
+//    "stop_signal":15,"stdin_open":false,"columns":0,"rows":0}
+//
+// The rest is in config.json, where OCI puts it: process.terminal (tty), linux.cgroupsPath
+// ("/darse/<id>", below each controller's mount), linux.namespaces (a network namespace to join is
+// its `path`), root.readonly. root.path is where the rootfs is mounted, in the container's own
+// mount namespace only: an existing empty directory (`<state>/rootfs`). An unknown key is an error.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "services/shim/restart_policy.h"
+
+namespace darse::shim {
+
+struct RootfsSource {
+  std::vector<std::string> lower_dirs;  // top first; empty: `path` is used as it is
+  std::string upper_dir;                // empty, with lower_dirs: the overlay is read-only
+  std::string work_dir;
+  std::string path;
+
+  bool operator==(const RootfsSource&) const = default;
+};
+
+struct LogOptions {
+  std::string dir;  // empty: output is not kept
+  int64_t max_size_bytes = 10 << 20;
+  int32_t max_files = 3;  // `current` included
+
+  bool operator==(const LogOptions&) const = default;
+};
+
+struct ShimConfig {
+  std::string id;
+  RootfsSource rootfs;
+  LogOptions log;
+  RestartPolicy restart;
+  int32_t stop_signal = 15;  // what a stop request without a signal sends
+  bool stdin_open = false;   // otherwise stdin is /dev/null (or a terminal nobody types on)
+  uint32_t columns = 0;      // first size of the terminal; 0: the kernel's
+  uint32_t rows = 0;
+
+  bool operator==(const ShimConfig&) const = default;
+};
+
+std::string EncodeShimConfig(const ShimConfig& config);
+// INVALID_ARGUMENT naming the key.
+absl::StatusOr<ShimConfig> DecodeShimConfig(absl::string_view json);
+
+}  // namespace darse::shim

@@ -1,0 +1,140 @@
+#include "services/shim/starter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "libs/base/status_macros.h"
+#include "libs/base/syscall_error.h"
+#include "libs/container/failure.h"
+#include "libs/container/launch.h"
+#include "libs/container/spec.h"
+#include "libs/container/sync_socket.h"
+#include "libs/linux/cgroup/cgroup_driver.h"
+
+namespace darse::shim {
+namespace {
+
+using container::Launched;
+using container::Spec;
+
+absl::StatusOr<std::string> ReadAll(int fd) {
+  std::string content;
+  char buffer[8192];
+  for (;;) {
+    ssize_t got = pread(fd, buffer, sizeof(buffer), static_cast<off_t>(content.size()));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return SyscallError(errno, "read");
+    if (got == 0) return content;
+    content.append(buffer, static_cast<size_t>(got));
+  }
+}
+
+absl::StatusOr<Spec> ReadSpec(const std::string& state_dir) {
+  std::string path = absl::StrCat(state_dir, "/config.json");
+  UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return SyscallError(errno, absl::StrCat("open ", path));
+  ASSIGN_OR_RETURN(std::string json, ReadAll(file.get()));
+  return container::ParseSpec(json);
+}
+
+absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec,
+                                    cgroup::CgroupDriver* cgroups) {
+  const RootfsSource& rootfs = job.config->rootfs;
+  container::LaunchOptions options = {.id = job.config->id,
+                                      .bundle = job.state_dir,
+                                      .as_sibling = true,
+                                      .columns = job.config->columns,
+                                      .rows = job.config->rows};
+  if (rootfs.lower_dirs.empty()) {
+    spec.root_path = rootfs.path;
+  } else {
+    options.overlay = {rootfs.lower_dirs, rootfs.upper_dir, rootfs.work_dir};
+    std::string place = spec.root_path[0] == '/' ? spec.root_path
+                                                 : absl::StrCat(job.state_dir, "/", spec.root_path);
+    if (mkdir(place.c_str(), 0700) < 0 && errno != EEXIST) {
+      return container::AtStep("rootfs", SyscallError(errno, absl::StrCat("mkdir ", place)));
+    }
+  }
+  for (int i = 0; i < 3; ++i) options.stdio[i] = job.stdio[i];
+  return container::Launch(spec, cgroups, options);
+}
+
+absl::StatusOr<Launched> StartFurther(const StartJob& job, const Spec& spec,
+                                      cgroup::CgroupDriver* cgroups) {
+  ASSIGN_OR_RETURN(std::string json, ReadAll(job.process_json));
+  container::JoinOptions options = {
+      .id = job.config->id, .target = static_cast<pid_t>(job.join_pid), .as_sibling = true};
+  ASSIGN_OR_RETURN(options.process, container::ParseProcess(json));
+  for (int i = 0; i < 3; ++i) options.stdio[i] = job.stdio[i];
+  return container::Join(spec, cgroups, options);
+}
+
+absl::Status RunStart(const StartJob& job, int socket) {
+  absl::StatusOr<Spec> spec = ReadSpec(job.state_dir);
+  RETURN_IF_ERROR(container::AtStep("config", spec.status()));
+  absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> cgroups = cgroup::OpenHostCgroups();
+  RETURN_IF_ERROR(container::AtStep("cgroup", cgroups.status()));
+  absl::StatusOr<Launched> launched = job.join_pid == 0 ? StartFirst(job, *spec, cgroups->get())
+                                                        : StartFurther(job, *spec, cgroups->get());
+  RETURN_IF_ERROR(launched.status());
+  for (const std::string& warning : launched->warnings) {
+    RETURN_IF_ERROR(container::SendSync(socket, 'W', warning));
+  }
+  ASSIGN_OR_RETURN(std::string path, container::CgroupPath(*spec, job.config->id));
+  const container::NamespaceEntry* pid = spec->FindNamespace(CLONE_NEWPID);
+  bool own = pid != nullptr && pid->path.empty();
+  return container::SendSync(socket, 'S', absl::StrCat(launched->pid, " ", own ? 1 : 0, " ", path),
+                             launched->terminal.get());
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> BeginStart(const StartJob& job) {
+  UniqueFd ours, theirs;
+  RETURN_IF_ERROR(container::MakeSyncPair(ours, theirs));
+  pid_t pid = fork();
+  if (pid < 0) return SyscallError(errno, "fork");
+  if (pid > 0) return ours;
+  ours.Reset();
+  absl::Status started = RunStart(job, theirs.get());
+  if (!started.ok()) {
+    container::SendSync(theirs.get(), 'F', container::EncodeFailure(started)).IgnoreError();
+  }
+  _exit(0);
+}
+
+StartResult FinishStart(int socket) {
+  StartResult result;
+  for (;;) {
+    absl::StatusOr<container::SyncMessage> message = container::ReceiveSync(socket);
+    if (!message.ok()) {
+      result.status = message.status();
+      return result;
+    }
+    if (message->letter == 'W') {
+      result.warnings.push_back(std::move(message->text));
+      continue;
+    }
+    if (message->letter == 'F') {
+      result.status = container::DecodeFailure(message->text);
+      return result;
+    }
+    std::vector<std::string> words = absl::StrSplit(message->text, absl::MaxSplits(' ', 2));
+    if (message->letter != 'S' || words.size() != 3 || !absl::SimpleAtoi(words[0], &result.pid)) {
+      result.status = absl::InternalError("the starter ended without an answer (killed?)");
+      return result;
+    }
+    result.own_pid_namespace = words[1] == "1";
+    result.cgroup_path = words[2];
+    result.terminal = std::move(message->fd);
+    return result;
+  }
+}
+
+}  // namespace darse::shim

@@ -1,0 +1,135 @@
+"""Boots Debian's cloud kernel in QEMU, without KVM, with all cgroup v2 controllers on, and runs a script in it.
+
+The machine is an initramfs made for the occasion: busybox, the programs asked for with the libraries they need, the kernel
+modules that Darse needs. It ends when the script ends; what the script prints is the answer.
+"""
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+
+CACHE = os.path.expanduser("~/.cache/darse-test-vm")
+META_PACKAGE = "linux-image-cloud-amd64"
+MODULES = ["overlay", "bridge", "veth", "nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_reject_inet",
+           "nf_nat", "br_netfilter", "nft_fib_inet", "nft_redir", "virtio_net"]
+
+INIT = """#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm /run /tmp /var/tmp /root
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /var
+mkdir -p /var/tmp /var/lib
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo +$c > /sys/fs/cgroup/cgroup.subtree_control; done
+for m in $(cat /modules); do insmod $m 2>/dev/null; done
+ip link set lo up
+cd /
+echo VM-BEGIN
+sh /script
+echo "VM-END $?"
+poweroff -f
+"""
+
+
+def kernel():
+    """(vmlinuz, modules directory), downloaded once as a package and unpacked, never installed."""
+    depends = subprocess.run(["apt-cache", "depends", META_PACKAGE], stdout=subprocess.PIPE, text=True, check=True).stdout
+    package = next(line.split()[1] for line in depends.splitlines() if "Depends:" in line)
+    unpacked = os.path.join(CACHE, package)
+    if not os.path.isdir(unpacked):
+        os.makedirs(CACHE, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as directory:
+            subprocess.run(["apt-get", "download", "-q", package], cwd=directory, check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+            subprocess.run(["dpkg", "-x", *glob.glob(os.path.join(directory, "*.deb")), os.path.join(directory, "tree")],
+                           check=True)
+            os.rename(os.path.join(directory, "tree"), unpacked)
+    return glob.glob(os.path.join(unpacked, "boot", "vmlinuz-*"))[0], glob.glob(os.path.join(unpacked, "lib/modules/*"))[0]
+
+
+def module_files(directory):
+    """The modules wanted and those they need, in the order to load them."""
+    if not os.path.exists(os.path.join(directory, "modules.dep")):
+        base = os.path.dirname(os.path.dirname(os.path.dirname(directory)))
+        subprocess.run(["depmod", "-b", base, os.path.basename(directory)], check=True)
+    depends = {}
+    with open(os.path.join(directory, "modules.dep"), encoding="utf-8") as lines:
+        for line in lines:
+            path, _, needed = line.partition(":")
+            depends[os.path.basename(path).partition(".ko")[0].replace("-", "_")] = (path, needed.split())
+    ordered = []
+    for name in MODULES:
+        if name not in depends:
+            continue  # built in
+        path, needed = depends[name]
+        for module in [*reversed(needed), path]:
+            if module not in ordered:
+                ordered.append(module)
+    return ordered
+
+
+def _libraries(program):
+    done = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    for line in done.stdout.splitlines():
+        for word in line.split():
+            if word.startswith("/"):
+                yield word
+
+
+def run(script, programs=(), files=(), timeout=180, memory="1024M"):
+    """(exit code, output) of `script`, a text for sh. `programs`: {name in /usr/bin: path here}; `files`: {path: path}."""
+    vmlinuz, modules = kernel()
+    with tempfile.TemporaryDirectory(prefix="darse-vm-", dir="/var/tmp") as work:
+        root = os.path.join(work, "root")
+        for directory in ("bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "run", "tmp", "var", "root", "lib",
+                          "lib64", "modules.d"):
+            os.makedirs(os.path.join(root, directory))
+        busybox = shutil.which("busybox")
+        shutil.copy(busybox, os.path.join(root, "bin/busybox"))
+        applets = subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        for applet in applets:
+            if applet != "busybox":
+                os.symlink("busybox", os.path.join(root, "bin", applet))
+        for name, path in dict(programs).items():
+            shutil.copy(path, os.path.join(root, "usr/bin", name))
+            for library in _libraries(path):
+                target = root + library
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                if not os.path.exists(target):
+                    shutil.copy(library, target)
+        for target, path in dict(files).items():
+            os.makedirs(os.path.dirname(root + target), exist_ok=True)
+            shutil.copy(path, root + target)
+        names = []
+        for number, module in enumerate(module_files(modules)):
+            name = f"/modules.d/{number:02d}-{os.path.basename(module)}"
+            shutil.copy(os.path.join(modules, module), root + name)
+            names.append(name)
+        for path, text in (("init", INIT), ("script", script), ("modules", "\n".join(names) + "\n"),
+                           ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("etc/group", "root:x:0:\n"),
+                           ("etc/resolv.conf", ""), ("etc/hosts", "127.0.0.1 localhost\n")):
+            with open(os.path.join(root, path), "w", encoding="utf-8") as out:
+                out.write(text)
+        os.chmod(os.path.join(root, "init"), 0o755)
+        initrd = os.path.join(work, "initrd")
+        with open(initrd, "wb") as out:
+            listing = subprocess.run(["find", "."], cwd=root, stdout=subprocess.PIPE, check=True).stdout
+            subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=listing, stdout=out, check=True)
+        done = subprocess.run(
+            ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory, "-nographic",
+             "-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel", vmlinuz, "-initrd", initrd, "-append",
+             "console=ttyS0 quiet panic=-1 cgroup_no_v1=all psi=1 mitigations=off"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False)
+    text = done.stdout.decode(errors="replace").replace("\r", "")
+    if "VM-BEGIN\n" not in text or "VM-END " not in text:
+        return -1, text
+    output, _, end = text.partition("VM-BEGIN\n")[2].rpartition("VM-END ")
+    return int(end.split()[0]), output

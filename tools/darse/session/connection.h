@@ -1,0 +1,65 @@
+// One service seen from the client: calls by method name with protobuf messages, no generated stub.
+// The only code of the client that speaks gRPC is in connection.cc.
+#pragma once
+
+#include <google/protobuf/message_lite.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace darse::client {
+
+// Set on an error when the service was not there, or froze: exit code 75.
+inline constexpr char kServiceMissing[] = "SERVICE_MISSING";
+
+// A call that carries messages while it lasts. Thread-compatible, but one thread may Read while
+// another one writes; Cancel may be called from any.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  // False when the call is over: Finish() says why.
+  virtual bool Write(const google::protobuf::MessageLite& message) = 0;
+  virtual void WritesDone() = 0;
+  virtual bool Read(google::protobuf::MessageLite& message) = 0;
+  // After Read answered false, or Cancel.
+  virtual absl::Status Finish() = 0;
+  virtual void Cancel() = 0;
+};
+
+// Thread-safe.
+class Connection {
+ public:
+  Connection(absl::string_view service, absl::string_view socket_path);
+  ~Connection();
+
+  const std::string& service() const { return service_; }
+  const std::string& socket_path() const { return socket_path_; }
+
+  // Waits as long as the service is alive: when no answer has come for two seconds its health is
+  // asked for, and a service that does not answer that either is missing. `timeout` ends the call
+  // in any case.
+  absl::Status Call(const char* method, const google::protobuf::MessageLite& request,
+                    google::protobuf::MessageLite& response,
+                    absl::Duration timeout = absl::InfiniteDuration());
+  std::unique_ptr<Stream> Open(const char* method);
+  // OK if it answers "serving" within `timeout`.
+  absl::Status CheckHealth(absl::Duration timeout);
+
+ private:
+  const std::shared_ptr<grpc::Channel>& channel();
+
+  const std::string service_;
+  const std::string socket_path_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+}  // namespace darse::client

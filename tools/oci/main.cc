@@ -1,0 +1,101 @@
+// darse-oci: libs/container behind the command line of runc.
+//   darse-oci [--root DIR] [--log FILE] [--log-format text|json] COMMAND [flags] [arguments]
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/reason.h"
+#include "libs/base/unique_fd.h"
+#include "rapidjson/stringbuffer.h"
+#include "rapidjson/writer.h"
+#include "tools/oci/bundle_state.h"
+#include "tools/oci/flags.h"
+#include "tools/oci/verbs.h"
+
+namespace darse::ocitool {
+namespace {
+
+using Verb = absl::StatusOr<int> (*)(const Globals&, const Args&);
+
+const std::map<std::string, Verb>& Verbs() {
+  static const std::map<std::string, Verb> kVerbs = {
+      {"create", Create}, {"run", Run},           {"start", Start},     {"kill", Kill},
+      {"delete", Delete}, {"exec", Exec},         {"state", ShowState}, {"list", List},
+      {"ps", Ps},         {"pause", Pause},       {"resume", Resume},   {"update", Update},
+      {"events", Events}, {"features", Features}, {"spec", MakeSpec}};
+  return kVerbs;
+}
+
+constexpr char kUsage[] =
+    "usage: darse-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND ...\n"
+    "commands: create start state kill delete run exec list ps pause resume update events features "
+    "spec\n";
+
+// What containerd and Docker read back after a failure.
+void LogError(const Flags& flags, const std::string& message) {
+  std::string path = flags.Value("log");
+  fprintf(stderr, "darse-oci: %s\n", message.c_str());
+  if (path.empty()) return;
+  std::string line;
+  if (flags.Value("log-format", "text") == "json") {
+    rapidjson::StringBuffer buffer;
+    rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+    writer.StartObject();
+    writer.Key("level");
+    writer.String("error");
+    writer.Key("msg");
+    writer.String(message);
+    writer.Key("time");
+    writer.String(NowRfc3339());
+    writer.EndObject();
+    line = absl::StrCat(buffer.GetString(), "\n");
+  } else {
+    line = absl::StrCat("time=\"", NowRfc3339(), "\" level=error msg=\"", message, "\"\n");
+  }
+  UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (file.valid() && write(file.get(), line.data(), line.size()) < 0) perror(path.c_str());
+}
+
+int Main(const Args& args) {
+  absl::StatusOr<Flags> flags = ParseFlags(args, {"root", "log", "log-format", "rootless"},
+                                           {"debug", "systemd-cgroup", "v=version", "h=help"});
+  if (!flags.ok()) {
+    fprintf(stderr, "darse-oci: %s\n%s", std::string(flags.status().message()).c_str(), kUsage);
+    return 1;
+  }
+  if (flags->Has("version")) {
+    printf("darse-oci version 0.1.0\nspec: 1.2.1\n");
+    return 0;
+  }
+  if (flags->Has("help") || flags->positional.empty()) {
+    fputs(kUsage, flags->Has("help") ? stdout : stderr);
+    return flags->Has("help") ? 0 : 1;
+  }
+  auto refuse = [&](const std::string& why) {
+    LogError(*flags, why);
+    return 1;
+  };
+  if (flags->Has("systemd-cgroup")) return refuse("--systemd-cgroup: Darse does not do this yet");
+  std::string rootless = flags->Value("rootless", "auto");
+  if (rootless == "true") return refuse("--rootless: Darse does not do this yet");
+  std::string name = flags->positional[0];
+  auto verb = Verbs().find(name);
+  if (verb == Verbs().end()) return refuse(absl::StrCat("unknown command ", name, "\n", kUsage));
+  Globals globals = {.root = flags->Value("root", "/run/darse-oci")};
+  absl::StatusOr<int> done =
+      verb->second(globals, Args(flags->positional.begin() + 1, flags->positional.end()));
+  if (done.ok()) return *done;
+  LogError(*flags, absl::StrCat(name, ": ", done.status().message()));
+  // As runc: exec tells its own failures from the command's exit codes.
+  return name == "exec" ? 255 : 1;
+}
+
+}  // namespace
+}  // namespace darse::ocitool
+
+int main(int argc, char** argv) {
+  return darse::ocitool::Main(darse::ocitool::Args(argv + 1, argv + argc));
+}

@@ -1,0 +1,36 @@
+// The commands of darse-oci. Each takes what follows its name and returns the exit code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace darse::ocitool {
+
+struct Globals {
+  std::string root = "/run/darse-oci";
+};
+using Args = std::vector<std::string>;
+
+absl::StatusOr<int> Create(const Globals& globals, const Args& args);
+absl::StatusOr<int> Run(const Globals& globals, const Args& args);
+absl::StatusOr<int> Start(const Globals& globals, const Args& args);
+absl::StatusOr<int> Kill(const Globals& globals, const Args& args);
+absl::StatusOr<int> Delete(const Globals& globals, const Args& args);
+absl::StatusOr<int> Exec(const Globals& globals, const Args& args);
+
+absl::StatusOr<int> ShowState(const Globals& globals, const Args& args);
+absl::StatusOr<int> List(const Globals& globals, const Args& args);
+absl::StatusOr<int> Ps(const Globals& globals, const Args& args);
+absl::StatusOr<int> Pause(const Globals& globals, const Args& args);
+absl::StatusOr<int> Resume(const Globals& globals, const Args& args);
+absl::StatusOr<int> Update(const Globals& globals, const Args& args);
+absl::StatusOr<int> Events(const Globals& globals, const Args& args);
+absl::StatusOr<int> Features(const Globals& globals, const Args& args);
+absl::StatusOr<int> MakeSpec(const Globals& globals, const Args& args);
+
+// "TERM", "SIGTERM" or "15".
+absl::StatusOr<int> ParseSignal(const std::string& name);
+
+}  // namespace darse::ocitool

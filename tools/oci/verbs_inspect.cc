@@ -1,0 +1,396 @@
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "libs/base/status_macros.h"
+#include "libs/base/syscall_error.h"
+#include "libs/linux/capability/capability.h"
+#include "rapidjson/prettywriter.h"
+#include "rapidjson/stringbuffer.h"
+#include "tools/oci/bundle_state.h"
+#include "tools/oci/flags.h"
+#include "tools/oci/verbs.h"
+
+namespace darse::ocitool {
+namespace {
+
+using Json = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
+using cgroup::CgroupDriver;
+
+void Text(Json& json, const char* key, const std::string& value) {
+  json.Key(key);
+  json.String(value);
+}
+void Number(Json& json, const char* key, uint64_t value) {
+  json.Key(key);
+  json.Uint64(value);
+}
+void Strings(Json& json, const char* key, const std::vector<std::string>& values) {
+  json.Key(key);
+  json.StartArray();
+  for (const std::string& value : values) json.String(value);
+  json.EndArray();
+}
+void Print(const rapidjson::StringBuffer& buffer) { printf("%s\n", buffer.GetString()); }
+
+struct Found {
+  StateDirectory states;
+  std::unique_ptr<CgroupDriver> cgroups;
+  BundleState state;
+};
+
+absl::StatusOr<Found> Find(const Globals& globals, const Flags& flags) {
+  if (flags.positional.empty()) return absl::InvalidArgumentError("takes a container id");
+  Found found = {.states = StateDirectory(globals.root)};
+  ASSIGN_OR_RETURN(found.state, found.states.Read(flags.positional[0]));
+  ASSIGN_OR_RETURN(found.cgroups, cgroup::OpenHostCgroups());
+  return found;
+}
+
+void WriteState(Json& json, const Found& found) {
+  std::string status = found.states.Status(found.state, found.cgroups.get());
+  absl::StatusOr<container::Spec> spec = found.states.ReadSpec(found.state.id);
+  json.StartObject();
+  Text(json, "ociVersion", spec.ok() ? spec->oci_version : "1.0.2");
+  Text(json, "id", found.state.id);
+  Number(json, "pid", status == "stopped" ? 0 : static_cast<uint64_t>(found.state.pid));
+  Text(json, "status", status);
+  Text(json, "bundle", found.state.bundle);
+  std::string root = spec.ok() ? spec->root_path : "";
+  if (!root.empty() && root[0] != '/') root = absl::StrCat(found.state.bundle, "/", root);
+  Text(json, "rootfs", root);
+  Text(json, "created", found.state.created);
+  if (spec.ok() && !spec->annotations.empty()) {
+    json.Key("annotations");
+    json.StartObject();
+    for (const auto& [key, value] : spec->annotations) Text(json, key.c_str(), value);
+    json.EndObject();
+  }
+  Text(json, "owner", "");
+  json.EndObject();
+}
+
+void WriteStats(Json& json, const cgroup::Stats& stats) {
+  json.StartObject();
+  json.Key("cpu");
+  json.StartObject();
+  json.Key("usage");
+  json.StartObject();
+  Number(json, "total", stats.cpu_usage_ns);
+  json.Key("percpu");
+  json.StartArray();
+  for (uint64_t ns : stats.cpu_per_core_ns) json.Uint64(ns);
+  json.EndArray();
+  Number(json, "kernel", stats.cpu_system_ns);
+  Number(json, "user", stats.cpu_user_ns);
+  json.EndObject();
+  json.Key("throttling");
+  json.StartObject();
+  Number(json, "periods", stats.cpu_periods);
+  Number(json, "throttledPeriods", stats.cpu_throttled_periods);
+  Number(json, "throttledTime", stats.cpu_throttled_ns);
+  json.EndObject();
+  json.EndObject();
+  json.Key("memory");
+  json.StartObject();
+  json.Key("usage");
+  json.StartObject();
+  Number(json, "limit", stats.memory_limit_bytes);
+  Number(json, "usage", stats.memory_usage_bytes);
+  Number(json, "max", stats.memory_peak_bytes);
+  Number(json, "failcnt", stats.memory_failures);
+  json.EndObject();
+  json.Key("raw");
+  json.StartObject();
+  for (const auto& [key, value] : stats.memory) Number(json, key.c_str(), value);
+  json.EndObject();
+  json.EndObject();
+  json.Key("pids");
+  json.StartObject();
+  Number(json, "current", stats.pids);
+  Number(json, "limit", stats.pids_limit);
+  json.EndObject();
+  json.EndObject();
+}
+
+}  // namespace
+
+absl::StatusOr<int> ShowState(const Globals& globals, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {}, {}));
+  ASSIGN_OR_RETURN(Found found, Find(globals, flags));
+  rapidjson::StringBuffer buffer;
+  Json json(buffer);
+  WriteState(json, found);
+  Print(buffer);
+  return 0;
+}
+
+absl::StatusOr<int> List(const Globals& globals, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {"f=format"}, {"q=quiet"}));
+  std::string format = flags.Value("format", "table");
+  if (format != "table" && format != "json")
+    return absl::InvalidArgumentError("--format: table or json");
+  StateDirectory states(globals.root);
+  rapidjson::StringBuffer buffer;
+  Json json(buffer);
+  json.StartArray();
+  if (format == "table" && !flags.Has("quiet")) {
+    printf("%-30s %-10s %-10s %-40s %-30s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",
+           "OWNER");
+  }
+  for (const std::string& id : states.List()) {
+    absl::StatusOr<BundleState> state = states.Read(id);
+    if (!state.ok()) continue;  // deleted meanwhile
+    if (flags.Has("quiet")) {
+      printf("%s\n", id.c_str());
+      continue;
+    }
+    Found found = {.states = states, .state = *state};
+    ASSIGN_OR_RETURN(found.cgroups, cgroup::OpenHostCgroups());
+    if (format == "json") {
+      WriteState(json, found);
+      continue;
+    }
+    std::string status = states.Status(*state, found.cgroups.get());
+    printf("%-30s %-10lld %-10s %-40s %-30s %s\n", id.c_str(),
+           status == "stopped" ? 0LL : static_cast<long long>(state->pid), status.c_str(),
+           state->bundle.c_str(), state->created.c_str(), "root");
+  }
+  json.EndArray();
+  if (format == "json" && !flags.Has("quiet")) Print(buffer);
+  return 0;
+}
+
+absl::StatusOr<int> Ps(const Globals& globals, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {"f=format"}, {}));
+  ASSIGN_OR_RETURN(Found found, Find(globals, flags));
+  ASSIGN_OR_RETURN(std::vector<pid_t> pids, found.cgroups->Processes(found.state.cgroup_path));
+  if (flags.Value("format", "table") == "json") {
+    std::string list;
+    for (pid_t pid : pids) absl::StrAppend(&list, list.empty() ? "" : ",", pid);
+    printf("[%s]\n", list.c_str());
+    return 0;
+  }
+  printf("%-10s %s\n", "PID", "CMD");
+  for (pid_t pid : pids) {
+    std::string command = ReadFile(absl::StrCat("/proc/", pid, "/cmdline")).value_or("");
+    for (char& c : command) c = c == '\0' ? ' ' : c;
+    printf("%-10d %s\n", pid, command.c_str());
+  }
+  return 0;
+}
+
+absl::StatusOr<int> Pause(const Globals& globals, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {}, {}));
+  ASSIGN_OR_RETURN(Found found, Find(globals, flags));
+  std::string status = found.states.Status(found.state, found.cgroups.get());
+  if (status != "running" && status != "created") {
+    return absl::FailedPreconditionError(absl::StrCat("pause: the container is ", status));
+  }
+  RETURN_IF_ERROR(found.cgroups->Freeze(found.state.cgroup_path));
+  return 0;
+}
+
+absl::StatusOr<int> Resume(const Globals& globals, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {}, {}));
+  ASSIGN_OR_RETURN(Found found, Find(globals, flags));
+  std::string status = found.states.Status(found.state, found.cgroups.get());
+  if (status != "paused") {
+    return absl::FailedPreconditionError(absl::StrCat("resume: the container is ", status));
+  }
+  RETURN_IF_ERROR(found.cgroups->Thaw(found.state.cgroup_path));
+  return 0;
+}
+
+absl::StatusOr<int> Update(const Globals& globals, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags,
+                   ParseFlags(args,
+                              {"r=resources", "blkio-weight", "cpu-period", "cpu-quota",
+                               "cpu-burst", "cpu-share", "cpu-idle", "cpuset-cpus", "cpuset-mems",
+                               "memory", "memory-reservation", "memory-swap", "pids-limit"},
+                              {}));
+  ASSIGN_OR_RETURN(Found found, Find(globals, flags));
+  cgroup::Limits limits;
+  if (std::string path = flags.Value("resources"); !path.empty()) {
+    std::string json;
+    if (path == "-") {
+      char buffer[4096];
+      for (ssize_t got; (got = read(0, buffer, sizeof(buffer))) > 0;)
+        json.append(buffer, size_t(got));
+    } else {
+      ASSIGN_OR_RETURN(json, ReadFile(path));
+    }
+    ASSIGN_OR_RETURN(limits, container::ParseResources(json));
+  }
+  absl::Status bad;
+  auto number = [&](const char* flag, auto& into) {
+    std::string value = flags.Value(flag);
+    if (value.empty()) return;
+    int64_t parsed = 0;
+    if (!absl::SimpleAtoi(value, &parsed)) {
+      bad = absl::InvalidArgumentError(absl::StrCat("--", flag, " ", value, ": not a number"));
+    }
+    into = parsed;
+  };
+  number("cpu-period", limits.cpu_period_us);
+  number("cpu-quota", limits.cpu_quota_us);
+  number("cpu-burst", limits.cpu_burst_us);
+  number("cpu-share", limits.cpu_shares);
+  number("cpu-idle", limits.cpu_idle);
+  number("memory", limits.memory_bytes);
+  number("memory-reservation", limits.memory_reservation_bytes);
+  number("memory-swap", limits.memory_and_swap_bytes);
+  number("pids-limit", limits.pids_max);
+  std::optional<int64_t> weight;
+  number("blkio-weight", weight);
+  if (weight.has_value()) limits.block_weight = static_cast<uint16_t>(*weight);
+  RETURN_IF_ERROR(bad);
+  limits.cpuset_cpus = flags.Value("cpuset-cpus", limits.cpuset_cpus);
+  limits.cpuset_mems = flags.Value("cpuset-mems", limits.cpuset_mems);
+  ASSIGN_OR_RETURN(std::vector<std::string> warnings,
+                   found.cgroups->Apply(found.state.cgroup_path, limits));
+  for (const std::string& warning : warnings)
+    fprintf(stderr, "darse-oci: warning: %s\n", warning.c_str());
+  return 0;
+}
+
+absl::StatusOr<int> Events(const Globals& globals, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {"interval"}, {"stats"}));
+  ASSIGN_OR_RETURN(Found found, Find(globals, flags));
+  std::string interval = flags.Value("interval", "5s");
+  int seconds = 0;
+  if (!absl::SimpleAtoi(interval.substr(0, interval.find('s')), &seconds) || seconds < 1) {
+    return absl::InvalidArgumentError("--interval: whole seconds, as 5s");
+  }
+  do {
+    ASSIGN_OR_RETURN(cgroup::Stats stats, found.cgroups->ReadStats(found.state.cgroup_path));
+    rapidjson::StringBuffer buffer;
+    Json json(buffer);
+    json.SetIndent(' ', 0);
+    json.StartObject();
+    Text(json, "type", "stats");
+    Text(json, "id", found.state.id);
+    json.Key("data");
+    WriteStats(json, stats);
+    json.EndObject();
+    std::string line = buffer.GetString();
+    for (char& c : line) c = c == '\n' ? ' ' : c;
+    printf("%s\n", line.c_str());
+    fflush(stdout);
+    if (flags.Has("stats")) return 0;
+    timespec pause = {.tv_sec = seconds, .tv_nsec = 0};
+    nanosleep(&pause, nullptr);
+  } while (found.states.Status(found.state, nullptr) != "stopped");
+  return 0;
+}
+
+absl::StatusOr<int> Features(const Globals&, const Args&) {
+  rapidjson::StringBuffer buffer;
+  Json json(buffer);
+  json.StartObject();
+  Text(json, "ociVersionMin", "1.0.0");
+  Text(json, "ociVersionMax", "1.2.1");
+  Strings(
+      json, "hooks",
+      {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
+  Strings(json, "mountOptions",
+          {"async",      "atime",         "bind",      "defaults",    "dev",        "diratime",
+           "dirsync",    "exec",          "noatime",   "nodev",       "nodiratime", "noexec",
+           "norelatime", "nostrictatime", "nosuid",    "nosymfollow", "private",    "ratime",
+           "rbind",      "rdev",          "rdiratime", "relatime",    "rexec",      "rnoatime",
+           "rnodev",     "rnodiratime",   "rnoexec",   "rnosuid",     "ro",         "rprivate",
+           "rro",        "rrw",           "rshared",   "rslave",      "rsuid",      "runbindable",
+           "rw",         "shared",        "slave",     "strictatime", "suid",       "sync",
+           "unbindable"});
+  json.Key("linux");
+  json.StartObject();
+  Strings(json, "namespaces", {"cgroup", "ipc", "mount", "network", "pid", "uts"});
+  Strings(json, "capabilities", capability::Names(capability::KernelSet()));
+  json.Key("cgroup");
+  json.StartObject();
+  for (const char* key : {"v1", "v2"}) {
+    json.Key(key);
+    json.Bool(true);
+  }
+  for (const char* key : {"systemd", "systemdUser", "rdma"}) {
+    json.Key(key);
+    json.Bool(false);
+  }
+  json.EndObject();
+  json.Key("seccomp");
+  json.StartObject();
+  json.Key("enabled");
+  json.Bool(true);
+  Strings(json, "actions",
+          {"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
+           "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"});
+  Strings(json, "operators",
+          {"SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
+           "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"});
+  json.EndObject();
+  json.EndObject();
+  json.EndObject();
+  Print(buffer);
+  return 0;
+}
+
+absl::StatusOr<int> MakeSpec(const Globals&, const Args& args) {
+  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {"b=bundle"}, {}));
+  std::string path = absl::StrCat(flags.Value("bundle", "."), "/config.json");
+  if (access(path.c_str(), F_OK) == 0) {
+    return absl::AlreadyExistsError(absl::StrCat(path, ": exists already; remove it first"));
+  }
+  static constexpr char kSpec[] = R"({
+  "ociVersion": "1.0.2",
+  "process": {
+    "terminal": true,
+    "user": {"uid": 0, "gid": 0},
+    "args": ["sh"],
+    "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
+    "cwd": "/",
+    "capabilities": {
+      "bounding": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+      "effective": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+      "permitted": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+    },
+    "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+    "noNewPrivileges": true
+  },
+  "root": {"path": "rootfs", "readonly": true},
+  "hostname": "darse",
+  "mounts": [
+    {"destination": "/proc", "type": "proc", "source": "proc"},
+    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+     "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+    {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+     "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+    {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+     "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+    {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+     "options": ["nosuid", "noexec", "nodev"]},
+    {"destination": "/sys", "type": "sysfs", "source": "sysfs",
+     "options": ["nosuid", "noexec", "nodev", "ro"]},
+    {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+     "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}
+  ],
+  "linux": {
+    "resources": {"devices": [{"allow": false, "access": "rwm"}]},
+    "namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"},
+                   {"type": "mount"}, {"type": "cgroup"}],
+    "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
+                    "/proc/scsi"],
+    "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+  }
+}
+)";
+  RETURN_IF_ERROR(WriteFile(path, kSpec));
+  chmod(path.c_str(), 0644);
+  return 0;
+}
+
+}  // namespace darse::ocitool
