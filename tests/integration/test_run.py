@@ -109,8 +109,16 @@ def test_exec_runs_inside_with_environment_user_and_code(darse):
     assert darse.run("exec", "e", "sh", "-c", "exit 9").returncode == 9
     assert darse("exec", "-i", "e", "cat", stdin="hello") == "hello"
     darse.fails("exec", "e", "nosuchprogram", code=127, says="nosuchprogram")
-    pids = darse("exec", "e", "cat", "/proc/self/cgroup")
-    assert darse.inspect("e")["Id"] in pids or "darse" in pids
+    # It counts as the container's: on the host, its process is in the same cgroups as the first one.
+    darse("exec", "-d", "e", "sleep", "601")
+    shown = darse.inspect("e")
+
+    def cgroups_of(pid):
+        with open(f"/proc/{pid}/cgroup", encoding="ascii") as lines:
+            return lines.read()
+    eventually(lambda: "sleep 601" in darse("top", "e"))
+    pid = next(line.split()[1] for line in darse("top", "e").splitlines() if "sleep 601" in line)
+    assert shown["Id"] in cgroups_of(pid) and cgroups_of(pid) == cgroups_of(shown["State"]["Pid"])
 
 
 def test_exec_in_a_stopped_container_is_refused(darse):
@@ -184,7 +192,12 @@ def test_published_port_answers_and_closes(darse):
 
 def test_a_published_udp_port_is_answered(darse):
     port = free_port(socket.SOCK_DGRAM)
-    darse("run", "-d", "--name", "u", "-p", f"{port}:7/udp", "busybox:1", "sh", "-c", "while :; do nc -u -l -p 7 -w 1 -e cat; done")
+    darse("run", "-d", "--name", "u", "-p", f"{port}:7/udp", "busybox:1", "sleep", "600")
+    # busybox has no UDP server: one from here joins the container's network.
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/proc/{darse.inspect('u')['State']['Pid']}/ns/net", "python3", "-c",
+         "import socket\ns = socket.socket(type=socket.SOCK_DGRAM)\ns.bind(('', 7))\n"
+         "while True:\n    data, sender = s.recvfrom(100)\n    s.sendto(data, sender)\n"])
 
     def echoed():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -194,7 +207,11 @@ def test_a_published_udp_port_is_answered(darse):
                 return client.recv(100) == b"ping"
             except OSError:
                 return False
-    eventually(echoed)
+    try:
+        eventually(echoed)
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_containers_on_a_network_find_each_other_by_name(darse):

@@ -233,8 +233,13 @@ class ContainerEngine {
     std::weak_ptr<StdioSession> stdio;
     // The shim's ends: in, out, err.
     UniqueFd shim_ends[3];
+    // Of the terminal at its start; 0: unknown.
+    uint32_t columns = 0, rows = 0;
   };
   std::vector<PendingStream> TakePending(const std::string& id);
+  // For one who attached before the start. False: nobody of that stream waits.
+  bool ResizePending(const std::string& id, const std::shared_ptr<StdioSession>& stdio,
+                     uint32_t columns, uint32_t rows);
   absl::Status AttachLive(const std::string& id, const PendingStream& stream);
 
   absl::StatusOr<std::string> FindId(absl::string_view reference);

@@ -161,6 +161,17 @@ absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record,
   shim.restart = ShimPolicy(spec.restart_policy());
   ASSIGN_OR_RETURN(shim.stop_signal, ParseSignal(spec.stop_signal()));
   shim.stdin_open = spec.stdin_open();
+  {
+    // A program may ask for the size of its terminal at once.
+    absl::MutexLock lock(&mu_);
+    if (auto waiting = pending_.find(record.id); waiting != pending_.end()) {
+      for (const PendingStream& stream : waiting->second) {
+        if (stream.columns == 0) continue;
+        shim.columns = stream.columns;
+        shim.rows = stream.rows;
+      }
+    }
+  }
 
   RETURN_IF_ERROR(dir.Make());
   RETURN_IF_ERROR(WriteEtcFiles(dir, record, network));

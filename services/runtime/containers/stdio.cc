@@ -195,10 +195,12 @@ absl::StatusOr<ProcessStream> ContainerEngine::Attach(absl::string_view referenc
                 });
               }},
       std::move(wake));
-  stream.resize = [this, id](uint32_t columns, uint32_t rows) {
+  stream.resize = [this, id, mine = std::weak_ptr<StdioSession>(stream.stdio)](uint32_t columns,
+                                                                               uint32_t rows) {
+    if (ResizePending(id, mine.lock(), columns, rows)) return absl::OkStatus();
     absl::Status resized =
         Ask(id, {.kind = shim::RequestKind::kResize, .columns = columns, .rows = rows}).status();
-    // Before the start and after the end there is no terminal.
+    // After the end there is no terminal.
     return absl::IsUnavailable(resized) ? absl::OkStatus() : resized;
   };
   PendingStream pending{.stdio = stream.stdio};
@@ -227,6 +229,21 @@ absl::Status ContainerEngine::AttachLive(const std::string& id, const PendingStr
   shim::Request request{.kind = shim::RequestKind::kAttach};
   std::vector<int> fds = Numbers(stream.shim_ends, request.stdio);
   return Annotate(Ask(id, request, fds).status(), "attaching");
+}
+
+bool ContainerEngine::ResizePending(const std::string& id,
+                                    const std::shared_ptr<StdioSession>& stdio, uint32_t columns,
+                                    uint32_t rows) {
+  absl::MutexLock lock(&mu_);
+  auto found = pending_.find(id);
+  if (found == pending_.end()) return false;
+  for (PendingStream& stream : found->second) {
+    if (stream.stdio.lock() != stdio) continue;
+    stream.columns = columns;
+    stream.rows = rows;
+    return true;
+  }
+  return false;
 }
 
 std::vector<ContainerEngine::PendingStream> ContainerEngine::TakePending(const std::string& id) {

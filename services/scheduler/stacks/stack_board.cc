@@ -1,5 +1,6 @@
 #include "services/scheduler/stacks/stack_board.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,7 +32,13 @@ bool SamePlan(const Plan& a, const Plan& b) {
 
 Standing StandingOf(const Plan& plan, bool removing, const std::set<std::string>& in_flight,
                     const std::map<std::string, Failure>& failures) {
-  bool moving = !in_flight.empty();
+  // A step under way whose peer went missing meanwhile does not move: its call may hang for long.
+  const auto hangs = [&](const std::string& key) {
+    return std::any_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
+      return step.key == key && step.block == Block::kPeer;
+    });
+  };
+  bool moving = !std::all_of(in_flight.begin(), in_flight.end(), hangs);
   std::string failed;
   std::string waiting;
   for (const Step& step : plan.steps) {

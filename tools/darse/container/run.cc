@@ -119,7 +119,7 @@ absl::StatusOr<int> RunDetached(Session& session, const ContainerSpec& spec,
   return kOk;
 }
 
-// The next container of the same name must find the name free.
+// As with docker: afterwards it is in no list, and the next one finds its name and port free.
 void WaitUntilRemoved(Session& session, const std::string& id) {
   WaitContainerRequest request;
   request.set_container(id);
@@ -170,7 +170,7 @@ absl::StatusOr<int> RunAttached(Session& session, const Arguments& arguments,
                               "` ends it"));
     return kOk;
   }
-  if (spec.auto_remove() && !spec.name().empty()) WaitUntilRemoved(session, id);
+  if (spec.auto_remove()) WaitUntilRemoved(session, id);
   return *exit_code;
 }
 
