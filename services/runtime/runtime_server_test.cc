@@ -448,6 +448,29 @@ TEST_F(RuntimeServerTest, ContainerThatRemovesItselfIsGoneAfterItsExit) {
   EXPECT_EQ(Get(container->id()).status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(RuntimeServerTest, ContainerWhoseStartNeverCameIsGoneAfterACrash) {
+  v1::CreateContainerRequest create;
+  *create.mutable_spec() = Shell("sleep 1000");
+  absl::StatusOr<v1::CreateContainerResponse> kept =
+      Call(&v1::ContainerService::Stub::CreateContainer, create);
+  create.set_start_follows(true);
+  absl::StatusOr<v1::CreateContainerResponse> abandoned =
+      Call(&v1::ContainerService::Stub::CreateContainer, create);
+  absl::StatusOr<v1::CreateContainerResponse> started =
+      Call(&v1::ContainerService::Stub::CreateContainer, create);
+  ASSERT_TRUE(kept.ok() && abandoned.ok() && started.ok());
+  v1::StartContainerRequest start;
+  start.set_container(started->container().id());
+  ASSERT_TRUE(Call(&v1::ContainerService::Stub::StartContainer, start).ok());
+  instance_->KillRuntime();
+  instance_->StartRuntime();
+  EXPECT_EQ(Get(abandoned->container().id()).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Get(kept->container().id())->state(), v1::CONTAINER_STATE_CREATED);
+  EXPECT_EQ(Get(started->container().id())->state(), v1::CONTAINER_STATE_RUNNING);
+  EXPECT_TRUE(Delete(kept->container().id()).ok());
+  EXPECT_TRUE(Delete(started->container().id()).ok());
+}
+
 TEST_F(RuntimeServerTest, ExecCarriesInputOutputAndExitCode) {
   absl::StatusOr<v1::Container> container = Run(Shell("sleep 1000"));
   ASSERT_TRUE(container.ok()) << container.status();

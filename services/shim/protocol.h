@@ -18,7 +18,7 @@
 //
 // Requests (client -> shim); each is answered by one message with the same request_id
 //   kGetState                                  -> kState
-//   kSubscribe   events from here on           -> kState, then kExited, kRestarted, kOom,
+//   kSubscribe   events from here on           -> kState, then kStarted, kExited, kRestarted, kOom,
 //   kExecExited kSignal      signal to init                -> kDone; ESRCH when it does not run.
 //   SIGKILL counts as a stop kStop        as kSignal, and no restart after this exit; signal 0: the
 //   stop_signal of shim.json.

@@ -185,9 +185,9 @@ void Shim::OnStarted() {
   if (first_start_) {
     first_start_ = false;
     Report(message);
-  } else {
-    clients_.Broadcast(message);
   }
+  // After the first start too: the runtime may have died since it asked, and be back.
+  clients_.Broadcast(message);
   // A stop that came while it was starting.
   if (stop_requested_) Signal(SIGKILL).IgnoreError();
   for (const auto& [pid, status] : early_exits_) {

@@ -129,11 +129,13 @@ class ContainerEngine {
   // caller's back.
   absl::Status Recover(bool rebooted);
 
-  // A crash in the middle: the container is gone after recovery.
+  // A crash in the middle: the container is gone after recovery; with `start_follows` also after a
+  // crash before it was started.
   absl::StatusOr<CreatedContainer> Create(v1::ContainerSpec spec, absl::string_view request_id,
-                                          absl::string_view actor);
+                                          absl::string_view actor, bool start_follows = false);
   // A crash in the middle: it runs, or it does not and can be started again.
   absl::StatusOr<ContainerRecord> Start(absl::string_view reference, absl::string_view actor);
+  // A crash in the middle: it runs, or is gone after recovery.
   absl::StatusOr<CreatedContainer> Run(v1::ContainerSpec spec, absl::string_view request_id,
                                        absl::string_view actor);
   // Unset timeout: the container's own. A crash in the middle: the stop signal was sent or not; ask

@@ -18,6 +18,8 @@ enum class Intent {
   kNone = 0,
   // Directories, snapshot, volumes and addresses may exist in part; the container is nobody's yet.
   kCreate = 1,
+  // Made by one who starts it next: if that start never came, it is nobody's either.
+  kStart = 2,
 };
 
 // Stored as numbers, equal to the proto's.

@@ -156,7 +156,8 @@ absl::Status ContainerEngine::Furnish(ContainerRecord& record, const std::string
 
 absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
                                                          absl::string_view request_id,
-                                                         absl::string_view actor) {
+                                                         absl::string_view actor,
+                                                         bool start_follows) {
   CreatedContainer created;
   RETURN_IF_ERROR(CheckSpec(spec, created.warnings));
   if (spec.init() && options_.init_program.empty()) {
@@ -207,7 +208,7 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
   RETURN_IF_ERROR(inserted);
   absl::Status furnished = Furnish(record, chain_id, actor);
   if (furnished.ok()) {
-    record.intent = Intent::kNone;
+    record.intent = start_follows ? Intent::kStart : Intent::kNone;
     furnished = Commit(record, {Event(record, "create", actor)});
   }
   if (!furnished.ok()) {
@@ -225,7 +226,7 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
 absl::StatusOr<CreatedContainer> ContainerEngine::Run(v1::ContainerSpec spec,
                                                       absl::string_view request_id,
                                                       absl::string_view actor) {
-  ASSIGN_OR_RETURN(CreatedContainer created, Create(std::move(spec), request_id, actor));
+  ASSIGN_OR_RETURN(CreatedContainer created, Create(std::move(spec), request_id, actor, true));
   // A repeated request finds it started already.
   if (created.record.started_at != absl::InfinitePast()) return created;
   KeyedLocks::Hold hold = locks_.Lock(created.record.id);

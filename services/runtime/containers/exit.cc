@@ -29,6 +29,15 @@ void ContainerEngine::OnShimMessage(const std::string& id, const shim::Message& 
     case shim::MessageKind::kExited:
       pool_.Post(id, [this, id] { CollectExits(id); });
       return;
+    case shim::MessageKind::kStarted:
+      // We died while it was starting, and were faster back.
+      pool_.Post(id, [this, id, message] {
+        KeyedLocks::Hold hold = locks_.Lock(id);
+        absl::StatusOr<ContainerRecord> record = Read(id);
+        if (!record.ok() || IsLive(record->state)) return;
+        LogFailure("a start was not recorded", id, AdoptRunning(*record, message));
+      });
+      return;
     case shim::MessageKind::kRestarted:
       pool_.Post(id, [this, id, message] {
         LogFailure("a restart was not recorded", id, ApplyRestart(id, message));
@@ -82,7 +91,13 @@ void ContainerEngine::OnShimClosed(const std::string& id) {
     absl::StatusOr<ContainerRecord> record = Read(id);
     if (!record.ok()) return;
     LogFailure("exits were not collected", id, CollectExitsLocked(*record));
-    if (!IsLive(record->state) || stopping_) return;
+    if (stopping_) return;
+    if (record->intent == Intent::kStart) {
+      LogFailure("a container that did not start was not removed", id,
+                 RemoveLocked(*record, true, "runtime"));
+      return;
+    }
+    if (!IsLive(record->state)) return;
     if (Dir(id).ShimIsAlive()) {
       // It found us too slow.
       LogFailure("the shim was not reached again", id, Subscribe(id));
@@ -119,6 +134,7 @@ absl::Status ContainerEngine::ApplyExit(ContainerRecord& record, const shim::Exi
     events.push_back(Event(record, "start", "shim"));
   }
   ASSIGN_OR_RETURN(record.state, Next(record.state, exit.final ? Verb::kDied : Verb::kBackedOff));
+  record.intent = Intent::kNone;
   record.exit_sequence = exit.sequence;
   record.finished_at = absl::FromUnixNanos(exit.time_ns);
   if (exit.started_ns != 0) record.started_at = absl::FromUnixNanos(exit.started_ns);
@@ -234,7 +250,10 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   RETURN_IF_ERROR(db_.Write([&](sqlite::Transaction& tx) -> absl::Status {
     RETURN_IF_ERROR(ContainerStore::Delete(tx, record.id));
     // A request that made nothing may be repeated.
-    if (never_made) return ContainerStore::DeleteRequests(tx, record.id);
+    if (record.intent != Intent::kNone) {
+      RETURN_IF_ERROR(ContainerStore::DeleteRequests(tx, record.id));
+    }
+    if (never_made) return absl::OkStatus();
     return events_.Append(tx, Event(record, "destroy", actor));
   }));
   {

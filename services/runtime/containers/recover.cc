@@ -106,6 +106,7 @@ absl::Status ContainerEngine::AdoptRunning(ContainerRecord& record, const shim::
       record.health = {};
       if (record.merged.has_healthcheck()) record.health.status = HealthStatus::kStarting;
     }
+    record.intent = Intent::kNone;
     record.pid = state.pid;
     record.started_at = absl::FromUnixNanos(state.started_ns);
     record.restart_count = state.restart_count;
@@ -143,6 +144,7 @@ absl::Status ContainerEngine::RecoverOne(ContainerRecord record, bool rebooted) 
     if (Dir(id).ShimIsAlive()) return Annotate(state.status(), "connecting to the shim");
   }
   RETURN_IF_ERROR(CollectExitsLocked(record));
+  if (record.intent == Intent::kStart) return RemoveLocked(record, true, "runtime");
   if (IsLive(record.state)) {
     return BuryOrphan(record, rebooted ? "the machine went down" : "its shim was killed",
                       !rebooted);

@@ -236,6 +236,7 @@ absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_
   if (!started.ok()) return fail(started.status());
 
   record.state = next;
+  record.intent = Intent::kNone;
   record.error.clear();
   record.pid = started->pid;
   record.started_at = absl::FromUnixNanos(started->started_ns);

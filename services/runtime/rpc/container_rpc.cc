@@ -32,7 +32,8 @@ grpc::Status Answer(const absl::StatusOr<CreatedContainer>& created, Response& r
 grpc::Status ContainerRpc::CreateContainer(grpc::ServerContext* context,
                                            const v1::CreateContainerRequest* request,
                                            v1::CreateContainerResponse* response) {
-  return Answer(engine_.Create(request->spec(), request->request_id(), rpc::Actor(*context)),
+  return Answer(engine_.Create(request->spec(), request->request_id(), rpc::Actor(*context),
+                               request->start_follows()),
                 *response);
 }
 

@@ -85,10 +85,12 @@ absl::Status WithImageHint(Session& session, const ContainerSpec& spec, const ab
       "debian:bookworm`); `darse images` lists what is here"));
 }
 
-absl::StatusOr<CreateContainerResponse> Create(Session& session, const ContainerSpec& spec) {
+absl::StatusOr<CreateContainerResponse> Create(Session& session, const ContainerSpec& spec,
+                                               bool start_follows) {
   CreateContainerRequest request;
   *request.mutable_spec() = spec;
   request.set_request_id(NewRequestId());
+  request.set_start_follows(start_follows);
   absl::StatusOr<CreateContainerResponse> response =
       session.Call(runtime::kCreateContainer, request);
   if (!response.ok()) return WithImageHint(session, spec, response.status());
@@ -140,7 +142,7 @@ absl::StatusOr<int> RunAttached(Session& session, const Arguments& arguments,
   }
   // From here on Ctrl-C is for the container: nothing may be left half done.
   CaughtSignals caught({SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2});
-  absl::StatusOr<CreateContainerResponse> created = Create(session, spec);
+  absl::StatusOr<CreateContainerResponse> created = Create(session, spec, true);
   if (!created.ok()) return ReportStartFailure(session, created.status());
   const std::string id = created->container().id();
   options.caught = &caught;
@@ -188,7 +190,7 @@ absl::StatusOr<int> Run(Session& session, const Arguments& arguments) {
 absl::StatusOr<int> RunCreate(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(ContainerSpec spec, SpecFrom(session, arguments));
   ASSIGN_OR_RETURN(UniqueFd id_file, OpenIdFile(arguments));
-  absl::StatusOr<CreateContainerResponse> created = Create(session, spec);
+  absl::StatusOr<CreateContainerResponse> created = Create(session, spec, false);
   if (!created.ok()) {
     if (id_file.valid()) unlink(arguments.Text("cidfile").c_str());
     return created.status();
