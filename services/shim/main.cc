@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
+#include "libs/linux/mount/sealed_program.h"
 #include "services/shim/packet.h"
 #include "services/shim/protocol.h"
 #include "services/shim/shim.h"
@@ -126,6 +127,10 @@ absl::Status Prepare(const ShimOptions& options, UniqueFd& lock, ShimConfig& con
 }
 
 int Main(int argc, char** argv) {
+  if (absl::Status sealed = mnt::StaySealed(argv, "darse-shim"); !sealed.ok()) {
+    fprintf(stderr, "darse-shim: %s\n", std::string(sealed.message()).c_str());
+    return 2;
+  }
   absl::StatusOr<ShimOptions> options = ParseArguments(argc, argv);
   if (!options.ok()) {
     fprintf(stderr, "darse-shim: %s\n", std::string(options.status().message()).c_str());

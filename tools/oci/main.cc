@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/reason.h"
 #include "libs/base/unique_fd.h"
+#include "libs/linux/mount/sealed_program.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
 #include "tools/oci/bundle_state.h"
@@ -97,5 +98,9 @@ int Main(const Args& args) {
 }  // namespace darse::ocitool
 
 int main(int argc, char** argv) {
+  if (absl::Status sealed = darse::mnt::StaySealed(argv, "darse-oci"); !sealed.ok()) {
+    fprintf(stderr, "darse-oci: %s\n", std::string(sealed.message()).c_str());
+    return 1;
+  }
   return darse::ocitool::Main(darse::ocitool::Args(argv + 1, argv + argc));
 }

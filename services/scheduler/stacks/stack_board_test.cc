@@ -7,15 +7,16 @@ namespace {
 
 Plan BuildThenCreate(Block of_the_build) {
   Plan plan;
-  plan.steps = {{.action = v1::PlanStep::BUILD_IMAGE,
-                 .name = "web",
-                 .key = "build web",
-                 .block = of_the_build,
-                 .waiting = of_the_build == Block::kPeer ? "waiting for builder since 10:00:00" : ""},
-                {.action = v1::PlanStep::CREATE_CONTAINER,
-                 .name = "shop-web-1",
-                 .key = "web/1",
-                 .block = Block::kOrder}};
+  plan.steps = {
+      {.action = v1::PlanStep::BUILD_IMAGE,
+       .name = "web",
+       .key = "build web",
+       .block = of_the_build,
+       .waiting = of_the_build == Block::kPeer ? "waiting for builder since 10:00:00" : ""},
+      {.action = v1::PlanStep::CREATE_CONTAINER,
+       .name = "shop-web-1",
+       .key = "web/1",
+       .block = Block::kOrder}};
   return plan;
 }
 
@@ -31,8 +32,7 @@ TEST(StackBoardTest, StepThatHangsOnAMissingPeerWaits) {
 }
 
 TEST(StackBoardTest, OtherStepUnderWayStillMoves) {
-  Standing standing =
-      StandingOf(BuildThenCreate(Block::kPeer), false, {"build web", "db/1"}, {});
+  Standing standing = StandingOf(BuildThenCreate(Block::kPeer), false, {"build web", "db/1"}, {});
   EXPECT_EQ(standing.state, v1::STACK_STATE_CONVERGING);
 }
 
