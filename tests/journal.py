@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+import uuid
 
 from darse_testing import CACHE, Darse, JOURNAL, eventually, free_port, http
 
@@ -79,6 +80,8 @@ class Writer(threading.Thread):
         self.pause = pause
         self.accepted = []
         self.refused = 0
+        # Never that of an earlier writer: the archive would know its entries already.
+        self.name = str(uuid.uuid4())
         self._ended = threading.Event()
 
     def run(self):
@@ -87,7 +90,7 @@ class Writer(threading.Thread):
             number += 1
             text = f"entry {number}"
             # The same id on every attempt: an answer that was lost on the way must not double the entry.
-            body = json.dumps({"text": text, "id": f"w{id(self)}-{number}"}).encode()
+            body = json.dumps({"text": text, "id": f"{self.name}-{number}"}).encode()
             while not self._ended.is_set():
                 status, _ = http(self.stack.url("/api/entries"), body, timeout=3)
                 if status == 201:

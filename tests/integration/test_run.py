@@ -1,14 +1,11 @@
 """`darse run` and the life of a container, as someone who knows docker would try it."""
 
-import errno
 import json
 import os
 import signal
 import socket
 import subprocess
 import time
-
-import pytest
 
 from darse_testing import eventually, free_port, http
 
@@ -280,14 +277,11 @@ def test_defaults_are_safe(darse):
 
 
 def test_the_program_that_enters_containers_cannot_be_written_through_proc(darse):
-    # CVE-2019-5736: what a container could reach as /proc/<pid>/exe is on a mount that nobody can write to. A program
-    # that runs is busy for everyone (ETXTBSY); only that mount says EROFS.
+    # CVE-2019-5736: what a container could reach as /proc/<pid>/exe lies on a mount that nobody can write to.
     darse("run", "-d", "--name", "x", "busybox:1", "sleep", "600")
     with open(f"{darse.instance.run}/containers/{darse.inspect('x')['Id']}/shim.pid", encoding="ascii") as record:
         shim = record.read().split()[0]
-    with pytest.raises(OSError) as refused:
-        os.open(f"/proc/{shim}/exe", os.O_WRONLY)
-    assert refused.value.errno == errno.EROFS
+    assert os.statvfs(f"/proc/{shim}/exe").f_flag & os.ST_RDONLY
 
 
 def test_interrupting_an_attached_run_ends_the_container(darse):

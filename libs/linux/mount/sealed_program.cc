@@ -31,8 +31,7 @@ absl::StatusOr<UniqueFd> SealedCopy(const char* path) {
   UniqueFd copy(memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!copy.valid()) return SyscallError(errno, "memfd_create");
   for (off_t at = 0; at < file.st_size;) {
-    ssize_t sent =
-        sendfile(copy.get(), source.get(), &at, static_cast<size_t>(file.st_size - at));
+    ssize_t sent = sendfile(copy.get(), source.get(), &at, static_cast<size_t>(file.st_size - at));
     if (sent <= 0) return SyscallError(sent < 0 ? errno : EIO, absl::StrCat("copy ", path));
   }
   if (fcntl(copy.get(), F_ADD_SEALS, kSeals) < 0) return SyscallError(errno, "seal");

@@ -1,8 +1,8 @@
-// A program that enters containers must not be writable from there: whoever gets its /proc/<pid>/exe
-// (CVE-2019-5736: an entrypoint that is a link to /proc/self/exe) could write to the host's file
-// once nobody executes it any more. So it executes itself again from where nothing can be written: a
-// read-only mount of the same file that is attached nowhere (same pages in memory), or, where mounts
-// may not be made, a sealed copy.
+// A program that enters containers must not be writable from there: whoever gets its
+// /proc/<pid>/exe (CVE-2019-5736: an entrypoint that is a link to /proc/self/exe) could write to
+// the host's file once nobody executes it any more. So it executes itself again from where nothing
+// can be written: a read-only mount of the same file that is attached nowhere (same pages in
+// memory), or, where mounts may not be made, a sealed copy.
 #pragma once
 
 #include "absl/status/statusor.h"
