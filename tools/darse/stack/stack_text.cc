@@ -76,7 +76,10 @@ const std::vector<Column>& StackColumns() {
 
 Json StackRow(const Stack& stack, absl::Time now) {
   int running = 0;
-  for (const Task& task : stack.tasks()) running += task.state() == TASK_STATE_RUNNING;
+  for (const Task& task : stack.tasks()) {
+    // One whose health is not known yet runs, too.
+    running += task.container().state() == runtime::v1::CONTAINER_STATE_RUNNING;
+  }
   Json files = Json::Array();
   for (const std::string& file : stack.spec().config_files()) files.Add(file);
   return Json::Object({

@@ -25,7 +25,9 @@ TEST(StackTextTest, ARowCountsRunningTasks) {
   stack.mutable_spec()->set_name("journal");
   stack.set_state(STACK_STATE_WAITING);
   stack.set_message("waiting for builder since 12:01:07: building web");
-  stack.add_tasks()->set_state(TASK_STATE_RUNNING);
+  Task& fresh = *stack.add_tasks();
+  fresh.set_state(TASK_STATE_STARTING);
+  fresh.mutable_container()->set_state(runtime::v1::CONTAINER_STATE_RUNNING);
   stack.add_tasks()->set_state(TASK_STATE_WAITING);
   const Json row = StackRow(stack, absl::Now());
   EXPECT_EQ(row.TextOf("Running"), "1/2");
