@@ -1,4 +1,3 @@
-#include <linux/ioprio.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -87,16 +86,17 @@ Scheduler ReadScheduler(const JsonFields& fields) {
   return scheduler;
 }
 
+// <linux/ioprio.h> is no C++ in every release of the kernel's headers.
+constexpr std::pair<const char*, int> kIoClasses[] = {
+    {"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}};
+constexpr int kIoClassShift = 13;
+
 int ReadIoPriority(const JsonFields& fields) {
-  std::string name = fields.Text("class");
+  std::optional<int> io_class = Lookup(kIoClasses, fields.Text("class"));
+  if (!io_class.has_value()) fields.Fail("class", "no I/O class of Linux");
   int level = fields.NumberOr("priority", 0);
   if (level < 0 || level > 7) fields.Fail("priority", "not between 0 and 7");
-  int io_class = name == "IOPRIO_CLASS_RT"     ? IOPRIO_CLASS_RT
-                 : name == "IOPRIO_CLASS_BE"   ? IOPRIO_CLASS_BE
-                 : name == "IOPRIO_CLASS_IDLE" ? IOPRIO_CLASS_IDLE
-                                               : 0;
-  if (io_class == 0) fields.Fail("class", "no I/O class of Linux");
-  return io_class << 13 | level;
+  return io_class.value_or(0) << kIoClassShift | level;
 }
 
 Process ReadProcess(const JsonFields& fields) {
