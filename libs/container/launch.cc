@@ -21,6 +21,7 @@
 #include "libs/container/init.h"
 #include "libs/container/sync_socket.h"
 #include "libs/linux/namespace/namespace.h"
+#include "libs/linux/seccomp/filter_cache.h"
 
 namespace darse::container {
 namespace {
@@ -49,12 +50,13 @@ bool MountsCgroups(const Spec& spec) {
   return false;
 }
 
-absl::StatusOr<std::optional<seccomp::Filter>> CompileFilter(const Spec& spec) {
+absl::StatusOr<std::optional<seccomp::Filter>> CompileFilter(const Spec& spec,
+                                                             const std::string& cache) {
   if (!spec.seccomp.has_value()) return std::nullopt;
   if (!spec.seccomp->listener_path.empty()) {
     return absl::UnimplementedError("linux.seccomp.listenerPath: Darse does not do this yet");
   }
-  ASSIGN_OR_RETURN(seccomp::Filter filter, seccomp::Compile(*spec.seccomp));
+  ASSIGN_OR_RETURN(seccomp::Filter filter, seccomp::CompileCached(*spec.seccomp, cache));
   return filter;
 }
 
@@ -160,7 +162,8 @@ absl::Status PlanInit(const Spec& spec, cgroup::CgroupDriver* cgroups,
       clone_flags |= entry.flag;
     }
   }
-  absl::StatusOr<std::optional<seccomp::Filter>> filter = CompileFilter(spec);
+  absl::StatusOr<std::optional<seccomp::Filter>> filter =
+      CompileFilter(spec, options.seccomp_cache);
   RETURN_IF_ERROR(AtStep("seccomp", filter.status()));
   plan.filter = *std::move(filter);
   return absl::OkStatus();
@@ -281,7 +284,8 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
   absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, options.id);
   RETURN_IF_ERROR(AtStep("cgroup", cgroup_path.status()));
   ExecPlan plan = {.process = &options.process, .options = &options};
-  absl::StatusOr<std::optional<seccomp::Filter>> filter = CompileFilter(spec);
+  absl::StatusOr<std::optional<seccomp::Filter>> filter =
+      CompileFilter(spec, options.seccomp_cache);
   RETURN_IF_ERROR(AtStep("seccomp", filter.status()));
   plan.filter = *std::move(filter);
   absl::StatusOr<UniqueFd> target = ns::OpenPidFd(options.target);

@@ -36,6 +36,8 @@ struct LaunchOptions {
   int preserve_fds = 0;
   bool no_pivot = false;
   bool no_new_keyring = false;
+  // A directory of compiled seccomp filters (filter_cache.h); empty: none.
+  std::string seccomp_cache;
 };
 
 struct Launched {
@@ -62,6 +64,7 @@ struct JoinOptions {
   bool as_sibling = false;
   uint32_t columns = 0, rows = 0;
   int preserve_fds = 0;
+  std::string seccomp_cache;
 };
 // The new process gets all namespaces, the cgroup and the seccomp filter of the container.
 absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,

@@ -106,7 +106,8 @@ TEST(ShimConfigTest, SurvivesJsonAndRefusesUnknownKeys) {
       .stop_signal = 2,
       .stdin_open = true,
       .columns = 100,
-      .rows = 30};
+      .rows = 30,
+      .seccomp_cache = "/run/s"};
   absl::StatusOr<ShimConfig> read = DecodeShimConfig(EncodeShimConfig(config));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(*read, config);

@@ -145,6 +145,7 @@ std::string EncodeShimConfig(const ShimConfig& config) {
   writer.Bool(config.stdin_open);
   Write(writer, "columns", config.columns);
   Write(writer, "rows", config.rows);
+  Write(writer, "seccomp_cache", config.seccomp_cache);
   writer.EndObject();
   return std::string(buffer.GetString(), buffer.GetSize());
 }
@@ -178,6 +179,8 @@ absl::StatusOr<ShimConfig> DecodeShimConfig(absl::string_view json) {
       RETURN_IF_ERROR(ReadSmall(member, key, config.columns));
     } else if (key == "rows") {
       RETURN_IF_ERROR(ReadSmall(member, key, config.rows));
+    } else if (key == "seccomp_cache") {
+      RETURN_IF_ERROR(Read(member, key, config.seccomp_cache));
     } else {
       return Bad(key);
     }

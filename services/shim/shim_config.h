@@ -4,7 +4,8 @@
 //    "rootfs":{"lower_dirs":["/top","/below"],"upper_dir":"/u","work_dir":"/w"},   or
 //    {"path":"/dir"} "log":{"dir":"<state>/log","max_size_bytes":10485760,"max_files":3},
 //    "restart":{"kind":"no|on-failure|always|unless-stopped","max_retries":0},
-//    "stop_signal":15,"stdin_open":false,"columns":0,"rows":0}
+//    "stop_signal":15,"stdin_open":false,"columns":0,"rows":0,
+//    "seccomp_cache":"<run>/seccomp"}
 //
 // The rest is in config.json, where OCI puts it: process.terminal (tty), linux.cgroupsPath
 // ("/darse/<id>", below each controller's mount), linux.namespaces (a network namespace to join is
@@ -48,6 +49,8 @@ struct ShimConfig {
   bool stdin_open = false;   // otherwise stdin is /dev/null (or a terminal nobody types on)
   uint32_t columns = 0;      // first size of the terminal; 0: the kernel's
   uint32_t rows = 0;
+  // Directory of compiled filters, shared by all containers; empty: each start compiles its own.
+  std::string seccomp_cache;
 
   bool operator==(const ShimConfig&) const = default;
 };

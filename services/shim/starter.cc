@@ -50,7 +50,8 @@ absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec,
                                       .bundle = job.state_dir,
                                       .as_sibling = true,
                                       .columns = job.config->columns,
-                                      .rows = job.config->rows};
+                                      .rows = job.config->rows,
+                                      .seccomp_cache = job.config->seccomp_cache};
   if (rootfs.lower_dirs.empty()) {
     spec.root_path = rootfs.path;
   } else {
@@ -68,8 +69,10 @@ absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec,
 absl::StatusOr<Launched> StartFurther(const StartJob& job, const Spec& spec,
                                       cgroup::CgroupDriver* cgroups) {
   ASSIGN_OR_RETURN(std::string json, ReadAll(job.process_json));
-  container::JoinOptions options = {
-      .id = job.config->id, .target = static_cast<pid_t>(job.join_pid), .as_sibling = true};
+  container::JoinOptions options = {.id = job.config->id,
+                                    .target = static_cast<pid_t>(job.join_pid),
+                                    .as_sibling = true,
+                                    .seccomp_cache = job.config->seccomp_cache};
   ASSIGN_OR_RETURN(options.process, container::ParseProcess(json));
   for (int i = 0; i < 3; ++i) options.stdio[i] = job.stdio[i];
   return container::Join(spec, cgroups, options);

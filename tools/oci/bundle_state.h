@@ -44,6 +44,9 @@ class StateDirectory {
   absl::StatusOr<UniqueFd> OpenGate(const std::string& id);
   void CloseGate(const std::string& id);
 
+  // Beside the containers, under a name that no id can have.
+  std::string SeccompCache() const { return root_ + "/:seccomp"; }
+
   // "created", "running", "paused" or "stopped".
   std::string Status(const BundleState& state, cgroup::CgroupDriver* cgroups) const;
 

@@ -102,7 +102,8 @@ absl::StatusOr<Created> CreateContainer(const Globals& globals, const Flags& fla
                                       .gate = gate.get(),
                                       .preserve_fds = preserve,
                                       .no_pivot = flags.Has("no-pivot"),
-                                      .no_new_keyring = flags.Has("no-new-keyring")};
+                                      .no_new_keyring = flags.Has("no-new-keyring"),
+                                      .seccomp_cache = states.SeccompCache()};
   ASSIGN_OR_RETURN(created.launched, container::Launch(created.spec, cgroups.get(), options));
   absl::Cleanup undo_process = [&] {
     kill(created.launched.pid, SIGKILL);
@@ -320,8 +321,10 @@ absl::StatusOr<int> Exec(const Globals& globals, const Args& args) {
       (status == "paused" && !flags.Has("ignore-paused"))) {
     return absl::FailedPreconditionError(absl::StrCat("exec: the container is ", status));
   }
-  container::JoinOptions options = {
-      .id = state.id, .target = static_cast<pid_t>(state.pid), .stdio = {0, 1, 2}};
+  container::JoinOptions options = {.id = state.id,
+                                    .target = static_cast<pid_t>(state.pid),
+                                    .stdio = {0, 1, 2},
+                                    .seccomp_cache = states.SeccompCache()};
   if (std::string path = flags.Value("process"); !path.empty()) {
     ASSIGN_OR_RETURN(std::string json, ReadFile(path));
     ASSIGN_OR_RETURN(options.process, container::ParseProcess(json));
