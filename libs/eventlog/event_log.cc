@@ -15,7 +15,8 @@ namespace darse {
 namespace {
 
 constexpr char kInsert[] =
-    "INSERT INTO events (time_ns, kind, action, id, attributes, actor) VALUES (?, ?, ?, ?, ?, ?)";
+    "INSERT INTO events (sequence, time_ns, kind, action, id, attributes, actor) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)";
 // Kinds are few and events are read in order: filtered here, not by an index.
 constexpr char kRead[] =
     "SELECT sequence, time_ns, kind, action, id, attributes, actor FROM events "
@@ -96,8 +97,22 @@ struct EventLog::Wakes {
 std::shared_ptr<EventLog::Wakes> EventLog::MakeWakes() { return std::make_shared<Wakes>(); }
 
 absl::Status EventLog::Append(sqlite::Transaction& tx, const NewEvent& event) {
+  return Insert(tx, event, std::nullopt);
+}
+
+absl::Status EventLog::AppendFirst(const NewEvent& event) {
+  return db_.Write([&](sqlite::Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(EventPosition position, ReadPosition(tx));
+    // An empty log has told nothing yet: this event is durable, and the others come after it.
+    if (position.newest == 0) return Append(tx, event);
+    return Insert(tx, event, position.newest + kMostTakenBack + 1);
+  });
+}
+
+absl::Status EventLog::Insert(sqlite::Transaction& tx, const NewEvent& event,
+                              std::optional<int64_t> sequence) {
   ASSIGN_OR_RETURN(sqlite::Statement insert, tx.Prepare(kInsert));
-  insert.Bind(absl::ToUnixNanos(clock_.Now()), event.kind, event.action, event.id,
+  insert.Bind(sequence, absl::ToUnixNanos(clock_.Now()), event.kind, event.action, event.id,
               ToJson(event.attributes), event.actor);
   RETURN_IF_ERROR(Annotate(insert.Run(), "append event"));
   tx.AfterCommit([wakes = wakes_, sequence = tx.LastInsertId()] { wakes->Appended(sequence); });

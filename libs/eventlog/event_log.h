@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,12 @@ class EventLog {
   // Written with the transaction's other changes; wakes subscribers after its commit.
   absl::Status Append(sqlite::Transaction& tx, const NewEvent& event);
 
+  // The first event of a process that commits some of the others relaxed: a power loss may have
+  // taken back events that readers have seen, so its sequence leaves room for kMostTakenBack of
+  // them, and no reader's cursor points beyond the log or at another event.
+  absl::Status AppendFirst(const NewEvent& event);
+  static constexpr int64_t kMostTakenBack = 1000;
+
   // Events after `after_sequence`, oldest first, at most `max`, of these kinds (empty: all).
   // OUT_OF_RANGE with reason EVENTS_TRIMMED when some of them are no longer kept.
   absl::StatusOr<std::vector<Event>> Read(int64_t after_sequence, int max,
@@ -79,6 +86,8 @@ class EventLog {
   struct Wakes;
   sqlite::Database& db_;
   Clock& clock_;
+  absl::Status Insert(sqlite::Transaction& tx, const NewEvent& event,
+                      std::optional<int64_t> sequence);
   std::shared_ptr<Wakes> wakes_ = MakeWakes();
   static std::shared_ptr<Wakes> MakeWakes();
 };

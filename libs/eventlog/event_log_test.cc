@@ -126,6 +126,16 @@ TEST_F(EventLogTest, ACursorOfALogThatWasLostIsOutOfRange) {
   EXPECT_EQ(log_->Read(7, 10).status().code(), absl::StatusCode::kOutOfRange);
 }
 
+TEST_F(EventLogTest, AReaderOfEventsThatAPowerLossTookBackGoesOnWithTheFirstOneAfterIt) {
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(Append(id).ok());
+  // "c" and "d" were read, as 3 and 4, and are gone.
+  ASSERT_TRUE(log_->AppendFirst({.kind = "runtime", .action = "start", .id = "first"}).ok());
+  EXPECT_THAT(Ids(4), ElementsAre("first"));
+  ASSERT_TRUE(Append("e").ok());
+  EXPECT_THAT(Ids(2), ElementsAre("first", "e"));
+  EXPECT_GT(log_->Position()->newest, EventLog::kMostTakenBack);
+}
+
 TEST_F(EventLogTest, SubscribersAreWokenUntilTheyLeave) {
   std::atomic<int> woken{0};
   auto subscription = log_->Subscribe([&] { ++woken; });

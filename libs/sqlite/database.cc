@@ -124,11 +124,14 @@ absl::Status Migrate(Connection& connection, const std::string& path,
 
 class FileDatabase final : public Database {
  public:
-  FileDatabase(std::string path, UniqueFd lock, std::unique_ptr<Connection> writer, bool damaged)
+  FileDatabase(std::string path, UniqueFd lock, std::unique_ptr<Connection> writer, bool durable,
+               bool damaged)
       : path_(std::move(path)),
         lock_(std::move(lock)),
         writer_(std::move(writer)),
+        durable_(durable),
         damaged_(damaged),
+        synchronous_(durable),
         thread_([this] { WriteLoop(); }) {}
 
   ~FileDatabase() override {
@@ -141,11 +144,12 @@ class FileDatabase final : public Database {
     readers_.clear();
   }
 
-  absl::Status Write(absl::FunctionRef<absl::Status(Transaction&)> body) override {
+  absl::Status Write(absl::FunctionRef<absl::Status(Transaction&)> body,
+                     Durability durability) override {
     if (std::this_thread::get_id() == thread_.get_id()) {
       return absl::InternalError("database: Write inside the body of a Write");
     }
-    Job job{body};
+    Job job{body, durability};
     absl::MutexLock lock(&mu_);
     if (stopping_) return absl::UnavailableError("database: closing");
     jobs_.push_back(&job);
@@ -171,6 +175,7 @@ class FileDatabase final : public Database {
   // Lives on the stack of the thread that waits for it.
   struct Job {
     absl::FunctionRef<absl::Status(Transaction&)> body;
+    Durability durability;
     absl::Status status;
     bool done = false;
   };
@@ -212,7 +217,8 @@ class FileDatabase final : public Database {
   // answers what is to be called after the commit.
   std::vector<std::function<void()>> Commit(const std::vector<Job*>& group) {
     std::vector<std::function<void()>> wakes;
-    absl::Status begun = writer_->Execute("BEGIN IMMEDIATE");
+    absl::Status begun = Synchronise(group);
+    if (begun.ok()) begun = writer_->Execute("BEGIN IMMEDIATE");
     if (!begun.ok()) {
       for (Job* job : group) job->status = begun;
       return wakes;
@@ -238,6 +244,18 @@ class FileDatabase final : public Database {
       return FailAll(group, committed);
     }
     return wakes;
+  }
+
+  // WAL: a commit with synchronous = FULL syncs what came before it too.
+  absl::Status Synchronise(const std::vector<Job*>& group) {
+    bool wanted = false;
+    for (const Job* job : group) wanted |= job->durability == Durability::kDurable;
+    wanted &= durable_;
+    if (wanted == synchronous_) return absl::OkStatus();
+    RETURN_IF_ERROR(
+        writer_->Execute(wanted ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL"));
+    synchronous_ = wanted;
+    return absl::OkStatus();
   }
 
   absl::Status RunOne(Job& job, std::vector<std::function<void()>>& wakes) {
@@ -273,7 +291,10 @@ class FileDatabase final : public Database {
   const std::string path_;
   const UniqueFd lock_;
   const std::unique_ptr<Connection> writer_;
+  const bool durable_;
   const bool damaged_;
+  // Of the writer, now: every commit is synced. Its thread only.
+  bool synchronous_;
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::deque<Job*> jobs_ ABSL_GUARDED_BY(mu_);
@@ -296,7 +317,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(absl::string_view path,
   RETURN_IF_ERROR(writer.status());
   RETURN_IF_ERROR(Migrate(**writer, file, migrations));
   return std::make_unique<FileDatabase>(std::move(file), std::move(lock), *std::move(writer),
-                                        damaged);
+                                        options.durable, damaged);
 }
 
 }  // namespace darse::sqlite

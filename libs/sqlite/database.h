@@ -8,7 +8,7 @@
 //
 // Writes of all threads go through one writer thread, which puts those that wait together into one
 // commit; each still succeeds or fails alone (savepoints). Write() returns when its rows are
-// durable.
+// durable, or sooner if it is told that they need not be.
 #pragma once
 
 #include <cstdint>
@@ -134,6 +134,15 @@ struct DatabaseOptions {
   bool set_aside_if_damaged = true;
 };
 
+enum class Durability {
+  // As DatabaseOptions::durable says.
+  kDurable,
+  // Survives a crash of this process; a power loss may undo it, with all that was written after it
+  // and before the next durable commit, never without. For steps on the way to a durable one, and
+  // for what can be found out again.
+  kRelaxed,
+};
+
 // Thread-safe.
 class Database {
  public:
@@ -148,7 +157,8 @@ class Database {
 
   // Runs `body` on the writer thread in a transaction; commits when it answers OK and undoes all of
   // it otherwise. Must not be called from inside a body.
-  virtual absl::Status Write(absl::FunctionRef<absl::Status(Transaction&)> body) = 0;
+  virtual absl::Status Write(absl::FunctionRef<absl::Status(Transaction&)> body,
+                             Durability durability = Durability::kDurable) = 0;
   // Runs `body` on the calling thread against a snapshot; it must not change anything.
   virtual absl::Status Read(absl::FunctionRef<absl::Status(Transaction&)> body) = 0;
   // True if Open() set a damaged file aside: its owner should rebuild what it can.

@@ -116,6 +116,8 @@ class Server final : public RuntimeServer {
 
   absl::Status Recover() {
     ASSIGN_OR_RETURN(bool rebooted, node_.Recover());
+    RETURN_IF_ERROR(events_.AppendFirst(
+        {.kind = "node", .action = "start", .id = node_.id(), .actor = "runtime"}));
     RETURN_IF_ERROR(Annotate(snapshots_.Recover(), "recovering snapshots"));
     return containers_.Recover(rebooted);
   }

@@ -1,6 +1,7 @@
 #include "services/shim/client_hub.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -31,11 +32,16 @@ absl::Status ClientHub::Listen() {
 
 void ClientHub::OnConnection() {
   UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.valid() || clients_.size() >= kMostClients) return;
+  if (socket.valid() && clients_.size() < kMostClients) Adopt(std::move(socket));
+}
+
+ClientId ClientHub::Adopt(UniqueFd socket) {
   ClientId id = next_id_++;
   int fd = socket.get();
+  fcntl(fd, F_SETFL, O_NONBLOCK);
   clients_[id].socket = std::move(socket);
   poller_.Add(fd, EPOLLIN, [this, id](uint32_t events) { OnReady(id, events); });
+  return id;
 }
 
 void ClientHub::Drop(ClientId id) {

@@ -28,6 +28,8 @@ class ClientHub {
 
   // Makes `shim.sock` in the working directory, in the place of one that is left over.
   absl::Status Listen();
+  // A connection that was made otherwise (SOCK_SEQPACKET).
+  ClientId Adopt(UniqueFd socket);
   // To one client, with an fd if `fd` >= 0. Nothing happens if it has gone.
   void Send(ClientId client, const Message& message, int fd = -1);
   void Subscribe(ClientId client);

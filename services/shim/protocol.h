@@ -1,5 +1,6 @@
 // What the runtime and a shim say to each other over `<run>/shim.sock` (SOCK_SEQPACKET: one message
-// a packet, at most kMaxPacket bytes, fds beside it) and, once, over the report fd.
+// a packet, at most kMaxPacket bytes, fds beside it) and over the report fd, which is such a
+// connection too.
 //
 // Life of a shim
 //   The runtime writes <state>/config.json and <state>/shim.json, and spawns
@@ -7,9 +8,9 @@
 //                [--attach-stderr N]
 //   The shim detaches, takes a lock on <state>/shim.lock (a predecessor may still be tidying up),
 //   writes <run>/shim.pid ("<pid> <start time, field 22 of /proc/<pid>/stat>\n"), listens on
-//   <run>/shim.sock, starts the process and sends ONE message on the report fd: kStarted once exec
-//   has succeeded, or kFailed and it ends (no exit record is written then: nothing ran). Then the
-//   report fd is closed. The attach fds are the first attacher's stdio, so that not even the first
+//   <run>/shim.sock and starts the process. The report fd is its first subscriber and hears
+//   kStarted once exec has succeeded, or kFailed and it ends (no exit record is written then:
+//   nothing ran). The attach fds are the first attacher's stdio, so that not even the first
 //   byte is missed; their end does not end the container's stdin (see kCloseStdin). After the final
 //   exit (see exit_record.h) it writes the record, tells the subscribers, removes the container's
 //   cgroup, shim.sock and shim.pid, and ends. EOF on a connection without a final kExited means:

@@ -65,6 +65,8 @@ Shim::Shim(ShimOptions options, ShimConfig config)
 
 absl::Status Shim::Open() {
   RETURN_IF_ERROR(poller_.Open());
+  // First: what goes wrong from here on is told there.
+  clients_.Subscribe(clients_.Adopt(std::move(options_.report)));
   RETURN_IF_ERROR(log_.Open());
   RETURN_IF_ERROR(journal_.Open(absl::StrCat(options_.state_dir, "/exits")));
   ASSIGN_OR_RETURN(cgroups_, cgroup::OpenHostCgroups());
@@ -80,7 +82,6 @@ absl::Status Shim::Open() {
 }
 
 absl::Status Shim::Run() {
-  report_ = std::move(options_.report);
   absl::Status opened = Open();
   if (opened.ok()) {
     UniqueFd(&attach)[3] = options_.attach;
@@ -94,7 +95,7 @@ absl::Status Shim::Run() {
     }
   }
   if (!opened.ok()) {
-    Report({.kind = MessageKind::kFailed, .failure = ToFailure(opened)});
+    OnStartFailed(opened);
     return opened;
   }
   while (!done_) {
@@ -147,12 +148,6 @@ absl::Status Shim::BeginFirstProcess() {
   return absl::OkStatus();
 }
 
-void Shim::Report(const Message& message) {
-  if (!report_.valid()) return;
-  SendPacket(report_.get(), EncodeMessage(message)).IgnoreError();
-  report_.Reset();
-}
-
 void Shim::OnStarted() {
   StartResult result = FinishStart(starting_.get());
   poller_.Remove(starting_.get());
@@ -182,11 +177,7 @@ void Shim::OnStarted() {
                      .started_ns = started_ns_,
                      .restart_count = history_.restart_count,
                      .warnings = std::move(result.warnings)};
-  if (first_start_) {
-    first_start_ = false;
-    Report(message);
-  }
-  // After the first start too: the runtime may have died since it asked, and be back.
+  first_start_ = false;
   clients_.Broadcast(message);
   // A stop that came while it was starting.
   if (stop_requested_) Signal(SIGKILL).IgnoreError();
@@ -201,7 +192,7 @@ void Shim::OnStarted() {
 
 void Shim::OnStartFailed(const absl::Status& status) {
   if (first_start_) {
-    Report({.kind = MessageKind::kFailed, .failure = ToFailure(status)});
+    clients_.Broadcast({.kind = MessageKind::kFailed, .failure = ToFailure(status)});
     done_ = true;
     state_ = State::kExited;
     return;

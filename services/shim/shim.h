@@ -41,8 +41,7 @@ class Shim {
  public:
   Shim(ShimOptions options, ShimConfig config);
 
-  // Until the final exit was recorded and told, or the first start failed (which the report has
-  // said).
+  // Until the final exit was recorded and told, or the first start failed (which was told).
   absl::Status Run();
 
  private:
@@ -57,7 +56,6 @@ class Shim {
   absl::Status BeginFirstProcess();
   void OnStarted();
   void OnStartFailed(const absl::Status& status);
-  void Report(const Message& message);
 
   void OnChildren();
   void OnExit(int wait_status);
@@ -87,7 +85,6 @@ class Shim {
   ClientHub clients_;
   ExitJournalFile journal_;
   std::unique_ptr<cgroup::CgroupDriver> cgroups_;
-  UniqueFd report_;
   UniqueFd children_;  // signalfd
 
   State state_ = State::kStarting;

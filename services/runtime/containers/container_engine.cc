@@ -110,12 +110,15 @@ std::string ContainerEngine::OciConfig(const std::string& id) {
   return ReadFile(Dir(id).config()).value_or("");
 }
 
-absl::Status ContainerEngine::Commit(ContainerRecord& record, const std::vector<NewEvent>& events) {
-  RETURN_IF_ERROR(db_.Write([&](sqlite::Transaction& tx) -> absl::Status {
-    RETURN_IF_ERROR(ContainerStore::Update(tx, record));
-    for (const NewEvent& event : events) RETURN_IF_ERROR(events_.Append(tx, event));
-    return absl::OkStatus();
-  }));
+absl::Status ContainerEngine::Commit(ContainerRecord& record, const std::vector<NewEvent>& events,
+                                     sqlite::Durability durability) {
+  RETURN_IF_ERROR(db_.Write(
+      [&](sqlite::Transaction& tx) -> absl::Status {
+        RETURN_IF_ERROR(ContainerStore::Update(tx, record));
+        for (const NewEvent& event : events) RETURN_IF_ERROR(events_.Append(tx, event));
+        return absl::OkStatus();
+      },
+      durability));
   changes_.Notify(record.id);
   for (const NewEvent& event : events) {
     auto code = event.attributes.find("exitCode");

@@ -246,8 +246,10 @@ class ContainerEngine {
 
   absl::StatusOr<std::string> FindId(absl::string_view reference);
   absl::StatusOr<ContainerRecord> Read(const std::string& id);
-  // Writes the record with an event for each action, and wakes who waits.
-  absl::Status Commit(ContainerRecord& record, const std::vector<NewEvent>& events);
+  // Writes the record with an event for each action, and wakes who waits. Relaxed: for steps that
+  // recovery finds out again, or that a durable one follows.
+  absl::Status Commit(ContainerRecord& record, const std::vector<NewEvent>& events,
+                      sqlite::Durability durability = sqlite::Durability::kDurable);
   NewEvent Event(const ContainerRecord& record, absl::string_view action, absl::string_view actor,
                  std::map<std::string, std::string> more = {});
   absl::StatusOr<ShimAnswer> Ask(const std::string& id, shim::Request request,

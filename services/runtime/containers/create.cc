@@ -195,11 +195,14 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
   ASSIGN_OR_RETURN(created.record, NewRecord(std::move(spec), chain_id));
   ContainerRecord& record = created.record;
   KeyedLocks::Hold hold = locks_.Lock(record.id);
-  absl::Status inserted = db_.Write([&](sqlite::Transaction& tx) -> absl::Status {
-    RETURN_IF_ERROR(ContainerStore::Insert(tx, record));
-    if (request_id.empty()) return absl::OkStatus();
-    return ContainerStore::AddRequest(tx, request_id, record.id, clock_.Now());
-  });
+  // Relaxed: nobody has been answered yet, and what no row names is removed by recovery.
+  absl::Status inserted = db_.Write(
+      [&](sqlite::Transaction& tx) -> absl::Status {
+        RETURN_IF_ERROR(ContainerStore::Insert(tx, record));
+        if (request_id.empty()) return absl::OkStatus();
+        return ContainerStore::AddRequest(tx, request_id, record.id, clock_.Now());
+      },
+      sqlite::Durability::kRelaxed);
   if (absl::IsAlreadyExists(inserted)) {
     // The same request may have come twice at once.
     ASSIGN_OR_RETURN(known, made_before());
@@ -209,7 +212,8 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
   absl::Status furnished = Furnish(record, chain_id, actor);
   if (furnished.ok()) {
     record.intent = start_follows ? Intent::kStart : Intent::kNone;
-    furnished = Commit(record, {Event(record, "create", actor)});
+    furnished = Commit(record, {Event(record, "create", actor)},
+                       start_follows ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable);
   }
   if (!furnished.ok()) {
     record.intent = Intent::kCreate;

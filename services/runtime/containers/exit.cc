@@ -156,7 +156,10 @@ absl::Status ContainerEngine::ApplyExit(ContainerRecord& record, const shim::Exi
   health_.Forget(record.id);
   // Before anybody is told: who starts another container on the same port next must find it free.
   LogFailure("the network was not detached", record.id, neighbours_.networks.Detach(record.id));
-  RETURN_IF_ERROR(Commit(record, events));
+  // The shim's journal is on disk, and the removal that follows is.
+  RETURN_IF_ERROR(Commit(
+      record, events,
+      record.spec.auto_remove() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable));
   AfterFinalExit(record);
   return absl::OkStatus();
 }
@@ -231,7 +234,10 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   if (!never_made) {
     ASSIGN_OR_RETURN(record.state, Annotate(Next(record.state, Verb::kRemove),
                                             absl::StrCat("container \"", record.name, "\"")));
-    RETURN_IF_ERROR(Commit(record, {}));
+    // Before anything of it is gone; one that removes itself will be removed again anyway.
+    RETURN_IF_ERROR(Commit(
+        record, {},
+        record.spec.auto_remove() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable));
   }
   health_.Forget(record.id);
   shims_.Disconnect(record.id);

@@ -50,7 +50,7 @@ ShimClient::~ShimClient() {
 
 absl::StatusOr<shim::Message> ShimClient::Launch(const ShimLaunch& launch) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
     return absl::ErrnoToStatus(errno, "socketpair for the shim's report");
   }
   UniqueFd mine(pair[0]);
@@ -86,6 +86,7 @@ absl::StatusOr<shim::Message> ShimClient::Launch(const ShimLaunch& launch) {
   if (packet.bytes.empty()) return absl::InternalError("the shim ended without a report");
   ASSIGN_OR_RETURN(shim::Message report, shim::DecodeMessage(packet.bytes));
   if (report.kind == shim::MessageKind::kFailed) return FailureStatus(report.failure);
+  Keep(launch.id, std::move(mine));
   return report;
 }
 
@@ -111,11 +112,10 @@ void ShimClient::ReapLater(int pid) {
   loop_.Arm(child->key, EPOLLIN);
 }
 
-absl::StatusOr<shim::Message> ShimClient::Connect(const std::string& id,
-                                                  const std::string& run_dir) {
+std::shared_ptr<ShimClient::Connection> ShimClient::Keep(const std::string& id, UniqueFd socket) {
   auto connection = std::make_shared<Connection>();
   connection->id = id;
-  ASSIGN_OR_RETURN(connection->socket, shim::ConnectShim(run_dir));
+  connection->socket = std::move(socket);
   std::weak_ptr<Connection> weak = connection;
   connection->key = loop_.Add(connection->socket.get(), [this, weak] {
     if (std::shared_ptr<Connection> alive = weak.lock()) Receive(alive);
@@ -126,6 +126,13 @@ absl::StatusOr<shim::Message> ShimClient::Connect(const std::string& id,
     connections_[id] = connection;
   }
   loop_.Arm(connection->key, EPOLLIN);
+  return connection;
+}
+
+absl::StatusOr<shim::Message> ShimClient::Connect(const std::string& id,
+                                                  const std::string& run_dir) {
+  ASSIGN_OR_RETURN(UniqueFd socket, shim::ConnectShim(run_dir));
+  std::shared_ptr<Connection> connection = Keep(id, std::move(socket));
   absl::StatusOr<ShimAnswer> state =
       Exchange(*connection, {.kind = shim::RequestKind::kSubscribe}, {});
   if (!state.ok()) {

@@ -28,6 +28,7 @@ struct ShimAnswer {
 };
 
 struct ShimLaunch {
+  std::string id;
   std::string state_dir;
   std::string run_dir;
   // Ends for the first attacher, -1 where there is none; they stay the caller's.
@@ -50,8 +51,9 @@ class ShimClient {
   ShimClient(IoLoop& loop, Clock& clock, std::string program, ShimEvents events);
   ~ShimClient();
 
-  // Spawns a shim and waits for its report. The error of a process that could not be started has
-  // the shim's sentence and reason. Nothing is left behind then.
+  // Spawns a shim and waits for its report; is connected then, so that no message is missed. The
+  // error of a process that could not be started has the shim's sentence and reason. Nothing is
+  // left behind then.
   absl::StatusOr<shim::Message> Launch(const ShimLaunch& launch);
 
   // Connects and subscribes; answers the shim's state. NOT_FOUND or UNAVAILABLE when no shim is
@@ -71,6 +73,7 @@ class ShimClient {
   std::shared_ptr<Connection> Find(const std::string& id);
   absl::StatusOr<ShimAnswer> Exchange(Connection& connection, shim::Request request,
                                       std::span<const int> fds);
+  std::shared_ptr<Connection> Keep(const std::string& id, UniqueFd socket);
   void Receive(const std::shared_ptr<Connection>& connection);
   void ReapLater(int pid);
 

@@ -185,7 +185,7 @@ absl::StatusOr<shim::Message> ContainerEngine::Launch(const ContainerRecord& rec
   RETURN_IF_ERROR(WriteConfig(record, network));
   ContainerDir dir = Dir(record.id);
   std::vector<PendingStream> pending = TakePending(record.id);
-  ShimLaunch launch{.state_dir = dir.state(), .run_dir = dir.run()};
+  ShimLaunch launch{.id = record.id, .state_dir = dir.state(), .run_dir = dir.run()};
   if (!pending.empty()) {
     launch.attach_stdin = pending[0].shim_ends[0].get();
     launch.attach_stdout = pending[0].shim_ends[1].get();
@@ -251,11 +251,6 @@ absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_
   for (const std::string& warning : started->warnings) {
     Log(LogLevel::kWarning, warning, {{"container", record.id}});
   }
-  // A process that has ended already left its record in the journal, and perhaps no shim to connect
-  // to.
-  Subscribe(record.id).IgnoreError();
-  std::string id = record.id;
-  pool_.Post(id, [this, id] { CollectExits(id); });
   WatchHealth(record);
   return absl::OkStatus();
 }

@@ -400,11 +400,14 @@ absl::StatusOr<Attachment> NetworkEngine::State::Plan(Transaction& tx, const Att
 
 absl::Status NetworkEngine::Reserve(const AttachRequest& asked) {
   ASSIGN_OR_RETURN(const AttachRequest request, CheckAttachRequest(asked));
-  return state_->db.Write([&](Transaction& tx) -> absl::Status {
-    std::vector<Network> networks;
-    ASSIGN_OR_RETURN(const Attachment plan, state_->Plan(tx, request, networks));
-    return NetworkStore::Put(tx, plan);
-  });
+  // Relaxed, here and below: the container's record, which comes after, makes it durable.
+  return state_->db.Write(
+      [&](Transaction& tx) -> absl::Status {
+        std::vector<Network> networks;
+        ASSIGN_OR_RETURN(const Attachment plan, state_->Plan(tx, request, networks));
+        return NetworkStore::Put(tx, plan);
+      },
+      sqlite::Durability::kRelaxed);
 }
 
 absl::Status NetworkEngine::State::ClaimPorts(Transaction& tx, Attachment& attachment,
@@ -445,7 +448,7 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
       ASSIGN_OR_RETURN(port.host_port, ChooseFreePort(port));
     }
     Attachment attachment;
-    status = db.Write([&](Transaction& tx) -> absl::Status {
+    auto record = [&](Transaction& tx) -> absl::Status {
       ASSIGN_OR_RETURN(attachment, Plan(tx, request, networks));
       RETURN_IF_ERROR(ClaimPorts(tx, attachment, request, chosen));
       if (request.mode == NetworkMode::kContainer) {
@@ -465,7 +468,8 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
             events.Append(tx, NetworkEvent("connect", network, request.container_id, "runtime")));
       }
       return absl::OkStatus();
-    });
+    };
+    status = db.Write(record, sqlite::Durability::kRelaxed);
     if (status.ok()) return attachment;
     if (!absl::IsAborted(status)) return status;
   }
@@ -547,7 +551,7 @@ absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool 
   RETURN_IF_ERROR(found);
   if (!attachment.attached && !forget) return absl::OkStatus();
 
-  RETURN_IF_ERROR(db.Write([&](Transaction& tx) -> absl::Status {
+  auto release = [&](Transaction& tx) -> absl::Status {
     const absl::Status still = find(tx);
     if (absl::IsNotFound(still)) return absl::OkStatus();
     RETURN_IF_ERROR(still);
@@ -562,7 +566,8 @@ absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool 
     detached.attached = false;
     detached.ports.clear();
     return NetworkStore::Put(tx, detached);
-  }));
+  };
+  RETURN_IF_ERROR(db.Write(release, sqlite::Durability::kRelaxed));
   if (!attachment.attached) return absl::OkStatus();
   RETURN_IF_ERROR(rules.RemovePorts(FirewallPorts(networks, attachment)));
   for (const Network& network : networks) RETURN_IF_ERROR(WriteNames(network.id));

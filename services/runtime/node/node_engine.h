@@ -39,6 +39,8 @@ class NodeEngine {
   // machine was started since this runtime ran last.
   absl::StatusOr<bool> Recover();
   absl::StatusOr<NodeFacts> Read();
+  // After Recover().
+  const std::string& id() const { return node_id_; }
 
  private:
   sqlite::Database& db_;

@@ -136,21 +136,23 @@ absl::StatusOr<SnapshotDirs> SnapshotEngine::DirsOf(Transaction& tx, const Snaps
 absl::StatusOr<SnapshotDirs> SnapshotEngine::Add(const SnapshotRow& snapshot) {
   RETURN_IF_ERROR(CheckId(snapshot.snapshot_id));
   SnapshotDirs dirs;
-  // The row first: it keeps the layers.
-  RETURN_IF_ERROR(db_.Write([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(dirs, DirsOf(tx, snapshot));
-    absl::StatusOr<SnapshotRow> present = store_.GetSnapshot(tx, snapshot.snapshot_id);
-    if (absl::IsNotFound(present.status())) {
-      if (!snapshot.lease.empty()) RETURN_IF_ERROR(store_.CheckLease(tx, snapshot.lease));
-      return store_.AddSnapshot(tx, snapshot, clock_.Now());
-    }
-    RETURN_IF_ERROR(present.status());
-    if (present->parent_chain_id != snapshot.parent_chain_id) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("snapshot ", snapshot.snapshot_id, " is over another layer"));
-    }
-    return absl::OkStatus();
-  }));
+  // The row first: it keeps the layers. A container's own is made durable by its record.
+  RETURN_IF_ERROR(db_.Write(
+      [&](Transaction& tx) -> absl::Status {
+        ASSIGN_OR_RETURN(dirs, DirsOf(tx, snapshot));
+        absl::StatusOr<SnapshotRow> present = store_.GetSnapshot(tx, snapshot.snapshot_id);
+        if (absl::IsNotFound(present.status())) {
+          if (!snapshot.lease.empty()) RETURN_IF_ERROR(store_.CheckLease(tx, snapshot.lease));
+          return store_.AddSnapshot(tx, snapshot, clock_.Now());
+        }
+        RETURN_IF_ERROR(present.status());
+        if (present->parent_chain_id != snapshot.parent_chain_id) {
+          return absl::AlreadyExistsError(
+              absl::StrCat("snapshot ", snapshot.snapshot_id, " is over another layer"));
+        }
+        return absl::OkStatus();
+      },
+      snapshot.lease.empty() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable));
   RETURN_IF_ERROR(driver_.MakeSnapshot(snapshot.snapshot_id, dirs.lower_dirs.front()));
   return dirs;
 }
@@ -185,14 +187,18 @@ absl::Status SnapshotEngine::Delete(absl::string_view snapshot_id) {
   RETURN_IF_ERROR(CheckId(snapshot_id));
   bool is_running = !CheckNotRunning(snapshot_id).ok();
   bool gone = false;
-  RETURN_IF_ERROR(db_.Write([&](Transaction& tx) -> absl::Status {
-    absl::StatusOr<SnapshotRow> row = store_.GetSnapshot(tx, snapshot_id);
-    gone = absl::IsNotFound(row.status());
-    if (gone) return absl::OkStatus();
-    RETURN_IF_ERROR(row.status());
-    if (is_running && !row->lease.empty()) return IsRunning(snapshot_id);
-    return store_.DeleteSnapshot(tx, snapshot_id);
-  }));
+  // Relaxed: who deletes a container's has written down that it goes, and Recover drops a leased
+  // row that a power loss brings back without its directories.
+  RETURN_IF_ERROR(db_.Write(
+      [&](Transaction& tx) -> absl::Status {
+        absl::StatusOr<SnapshotRow> row = store_.GetSnapshot(tx, snapshot_id);
+        gone = absl::IsNotFound(row.status());
+        if (gone) return absl::OkStatus();
+        RETURN_IF_ERROR(row.status());
+        if (is_running && !row->lease.empty()) return IsRunning(snapshot_id);
+        return store_.DeleteSnapshot(tx, snapshot_id);
+      },
+      sqlite::Durability::kRelaxed));
   return gone ? absl::OkStatus() : driver_.RemoveSnapshot(snapshot_id);
 }
 

@@ -225,6 +225,13 @@ absl::Status VolumeEngine::AddUse(absl::string_view name, absl::string_view cont
 
 absl::Status VolumeEngine::RemoveUses(absl::string_view container_id, bool delete_anonymous,
                                       absl::string_view actor) {
+  // Most containers use none: a commit is not for them.
+  bool any = false;
+  RETURN_IF_ERROR(db_.Read([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(any, VolumeStore::UsesAny(tx, container_id));
+    return absl::OkStatus();
+  }));
+  if (!any) return absl::OkStatus();
   std::vector<Volume> orphans;
   RETURN_IF_ERROR(db_.Write([&](Transaction& tx) -> absl::Status {
     orphans.clear();

@@ -95,6 +95,12 @@ absl::Status VolumeStore::AddUse(Transaction& tx, absl::string_view name,
   return insert.Run();
 }
 
+absl::StatusOr<bool> VolumeStore::UsesAny(Transaction& tx, absl::string_view container_id) {
+  ASSIGN_OR_RETURN(Statement find, tx.Prepare("SELECT 1 FROM volume_uses WHERE container_id = ?1"));
+  find.Bind(container_id);
+  return find.Step();
+}
+
 absl::Status VolumeStore::RemoveUses(Transaction& tx, absl::string_view container_id) {
   ASSIGN_OR_RETURN(Statement remove, tx.Prepare("DELETE FROM volume_uses WHERE container_id = ?1"));
   remove.Bind(container_id);

@@ -55,6 +55,7 @@ class VolumeStore {
   static absl::Status Delete(sqlite::Transaction& tx, absl::string_view name);
   static absl::Status AddUse(sqlite::Transaction& tx, absl::string_view name,
                              absl::string_view container_id);
+  static absl::StatusOr<bool> UsesAny(sqlite::Transaction& tx, absl::string_view container_id);
   static absl::Status RemoveUses(sqlite::Transaction& tx, absl::string_view container_id);
 };
 

@@ -96,9 +96,10 @@ absl::Status ObserveLoop::Look(const std::vector<runtime::v1::Event>& events) {
     if (event.sequence() <= listed_at_) continue;
     kinds.insert(event.kind());
     if (event.kind() != "container") continue;
-    const bool may_be_ours =
-        event.action() == "create" || event.action() == "start" || cache_.Knows(event.id());
-    if (may_be_ours) containers.insert(event.id());
+    // Labels are among a container's attributes.
+    if (event.attributes().contains(kStackLabel) || cache_.Knows(event.id())) {
+      containers.insert(event.id());
+    }
   }
   // nullopt: gone.
   std::map<std::string, std::optional<SeenContainer>> seen;
@@ -122,13 +123,16 @@ absl::Status ObserveLoop::Look(const std::vector<runtime::v1::Event>& events) {
     cache_.SetVolumes(volumes);
   }
   if (kinds.contains("image")) cache_.ForgetImages();
-  RETURN_IF_ERROR(db_.Write([&](sqlite::Transaction& tx) -> absl::Status {
-    for (const auto& [id, container] : seen) {
-      RETURN_IF_ERROR(container ? StackStore::SaveContainer(tx, *container)
-                                : StackStore::DeleteContainer(tx, id));
-    }
-    return StackStore::SaveCursor(tx, kPeer, events.back().sequence());
-  }));
+  // Relaxed: what is lost with the cursor is read again after it.
+  RETURN_IF_ERROR(db_.Write(
+      [&](sqlite::Transaction& tx) -> absl::Status {
+        for (const auto& [id, container] : seen) {
+          RETURN_IF_ERROR(container ? StackStore::SaveContainer(tx, *container)
+                                    : StackStore::DeleteContainer(tx, id));
+        }
+        return StackStore::SaveCursor(tx, kPeer, events.back().sequence());
+      },
+      sqlite::Durability::kRelaxed));
   for (const auto& [id, container] : seen) {
     if (container) {
       cache_.PutContainer(*container->container, container->observe_time);
