@@ -287,7 +287,7 @@ void Shim::Conclude(ExitRecord record, int64_t ran_ms) {
                       .state = state_,
                       .restart_count = history_.restart_count,
                       .exit = newest_exit_});
-  mount_namespace_.Reset();
+  if (decision.restart) mount_namespace_.Reset();
   done_ = !decision.restart;
 }
 
@@ -298,6 +298,9 @@ void Shim::Finish() {
     poller_.Once(50);
     stdio_.DropStalled();
   }
+  stdio_.DropAttachers();
+  // The kernel takes milliseconds for it: nobody is to wait for that any more.
+  mount_namespace_.Reset();
   if (!cgroup_path_.empty()) {
     absl::Status deleted = cgroups_->Delete(cgroup_path_);
     if (absl::IsFailedPrecondition(deleted)) {

@@ -223,6 +223,10 @@ bool StdioRelay::HasUndelivered() const {
   });
 }
 
+void StdioRelay::DropAttachers() {
+  while (!attachers_.empty()) Forget(attachers_.begin());
+}
+
 // What the sources are waited for.
 void StdioRelay::Arm() {
   uint32_t reading = paused_ ? 0 : static_cast<uint32_t>(EPOLLIN);

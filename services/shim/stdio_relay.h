@@ -46,6 +46,8 @@ class StdioRelay {
   int TimeoutMs() const;
   void DropStalled();
   bool HasUndelivered() const;
+  // They read the end of their output.
+  void DropAttachers();
   // Until output comes again.
   void ReleaseBuffer() { piece_.reset(); }
 
