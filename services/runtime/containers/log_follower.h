@@ -11,8 +11,8 @@
 #include "libs/base/unique_fd.h"
 #include "services/runtime/containers/change_hub.h"
 #include "services/runtime/containers/container_engine.h"
-#include "services/runtime/containers/io_loop.h"
 #include "services/runtime/containers/log_reader.h"
+#include "services/runtime/shims/io_loop.h"
 
 namespace darse::runtime {
 

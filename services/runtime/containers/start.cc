@@ -19,8 +19,8 @@
 #include "services/runtime/containers/etc_files.h"
 #include "services/runtime/containers/oci_config.h"
 #include "services/runtime/containers/root_view.h"
-#include "services/runtime/containers/shim_policy.h"
 #include "services/runtime/containers/spec_check.h"
+#include "services/runtime/shims/shim_policy.h"
 #include "services/shim/shim_config.h"
 
 namespace darse::runtime {

@@ -14,7 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "libs/base/unique_fd.h"
-#include "services/runtime/containers/io_loop.h"
+#include "services/runtime/shims/io_loop.h"
 
 namespace darse::runtime {
 

@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "services/runtime/containers/container_engine.h"
-#include "services/runtime/containers/shim_policy.h"
 #include "services/runtime/containers/spec_check.h"
+#include "services/runtime/shims/shim_policy.h"
 
 namespace darse::runtime {
 namespace {

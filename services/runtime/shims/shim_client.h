@@ -16,7 +16,7 @@
 #include "absl/time/time.h"
 #include "libs/base/clock.h"
 #include "libs/base/unique_fd.h"
-#include "services/runtime/containers/io_loop.h"
+#include "services/runtime/shims/io_loop.h"
 #include "services/shim/protocol.h"
 
 namespace darse::runtime {

@@ -1,4 +1,4 @@
-#include "services/runtime/containers/io_loop.h"
+#include "services/runtime/shims/io_loop.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

@@ -1,4 +1,4 @@
-#include "services/runtime/containers/shim_client.h"
+#include "services/runtime/shims/shim_client.h"
 
 #include <poll.h>
 #include <signal.h>
