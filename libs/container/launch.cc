@@ -237,7 +237,7 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
   launched.pidfd = std::move(cloned->pidfd);
 
   absl::Status done;
-  if (cgroups != nullptr && clone.into_cgroup < 0) {
+  if (cgroups != nullptr && clone.into_cgroup < 0 && !options.in_cgroup) {
     done = AtStep("cgroup", cgroups->Attach(*cgroup_path, launched.pid));
   }
   if (done.ok()) done = SendSync(starter.get(), 'G');

@@ -27,6 +27,8 @@ struct LaunchOptions {
   // Without a terminal. -1: /dev/null.
   int stdio[3] = {-1, -1, -1};
   bool as_sibling = false;
+  // The caller is in the container's cgroup (v1), and so is what it clones.
+  bool in_cgroup = false;
   // Size of the terminal; 0: config's, else the kernel's.
   uint32_t columns = 0, rows = 0;
   // A listening SOCK_SEQPACKET: the process waits there for one connection and an 'S' before it

@@ -112,6 +112,13 @@ absl::Status SetLimit(int64_t& limit, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status SetPoolSize(int& size, absl::string_view value) {
+  if (!absl::SimpleAtoi(value, &size) || size < 0 || size > 1000) {
+    return absl::InvalidArgumentError("not a number from 0 to 1000");
+  }
+  return absl::OkStatus();
+}
+
 // All settings, once. A key without a table is written "root", one with "network.pool".
 struct Setting {
   absl::string_view key;
@@ -137,6 +144,9 @@ constexpr Setting kSettings[] = {
     {"cgroup.parent",
      [](Settings& s, absl::string_view v) { return SetCgroupParent(s.cgroup_parent, v); },
      "cgroup that holds all containers' (darse)"},
+    {"shim.pool_size",
+     [](Settings& s, absl::string_view v) { return SetPoolSize(s.shim_pool_size, v); },
+     "shims that wait for a container, 0 for none (4)"},
     {"metrics.http", [](Settings& s, absl::string_view v) { return SetHttp(s.metrics_http, v); },
      "host:port of /metrics, \"off\" for none (127.0.0.1:9323)"},
     {"metrics.database_limit_bytes",

@@ -31,6 +31,9 @@ struct Settings {
   // Below each controller's mount.
   std::string cgroup_parent = "darse";
 
+  // Shims that wait for a container; 0: each is started when it is needed.
+  int shim_pool_size = 4;
+
   // host:port; port 0: a free one; empty: not served.
   std::string metrics_http = "127.0.0.1:9323";
   int64_t metrics_database_limit_bytes = int64_t{64} << 20;

@@ -1,7 +1,8 @@
 // darse-shim --state DIR --run DIR --report-fd N [--attach-stdin N] [--attach-stdout N]
-// [--attach-stderr N]
+// [--attach-stderr N] [--parked CGROUP]
 //
-// Holds one container (protocol.h). Started by the runtime, outlives it.
+// Holds one container (protocol.h), or waits for one (parked.h). Started by the runtime, outlives
+// it once it has a container.
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -22,6 +23,7 @@
 #include "libs/base/syscall_error.h"
 #include "libs/linux/mount/sealed_program.h"
 #include "services/shim/packet.h"
+#include "services/shim/parked.h"
 #include "services/shim/protocol.h"
 #include "services/shim/shim.h"
 
@@ -39,7 +41,7 @@ absl::StatusOr<std::string> ReadWhole(const std::string& path) {
   return content;
 }
 
-absl::StatusOr<ShimOptions> ParseArguments(int argc, char** argv) {
+absl::StatusOr<ShimOptions> ParseArguments(int argc, char** argv, std::string& parked_cgroup) {
   ShimOptions options;
   for (int i = 1; i + 1 < argc; i += 2) {
     std::string flag = argv[i], value = argv[i + 1];
@@ -53,6 +55,8 @@ absl::StatusOr<ShimOptions> ParseArguments(int argc, char** argv) {
       options.state_dir = value;
     } else if (flag == "--run") {
       options.run_dir = value;
+    } else if (flag == "--parked") {
+      parked_cgroup = value;
     } else if (fd != nullptr && absl::SimpleAtoi(value, &number) && number > 2) {
       // Not for the container.
       if (fcntl(number, F_SETFD, FD_CLOEXEC) < 0) return SyscallError(errno, flag);
@@ -126,12 +130,28 @@ absl::Status Prepare(const ShimOptions& options, UniqueFd& lock, ShimConfig& con
   return WritePidFile();
 }
 
+absl::Status WaitForLease(ShimOptions& options, const std::string& cgroup_path) {
+  ASSIGN_OR_RETURN(Leased leased, AwaitLease(options.report.get(), cgroup_path));
+  for (int i = 0; i < 3; ++i) options.attach[i] = std::move(leased.attach[i]);
+  options.starter = std::move(leased.starter);
+  return absl::OkStatus();
+}
+
+int Fail(const ShimOptions& options, const char* step, const absl::Status& why) {
+  Message message = {
+      .kind = MessageKind::kFailed,
+      .failure = {.step = step, .error = ErrnoOf(why), .message = std::string(why.message())}};
+  SendPacket(options.report.get(), EncodeMessage(message)).IgnoreError();
+  return 1;
+}
+
 int Main(int argc, char** argv) {
   if (absl::Status sealed = mnt::StaySealed(argv, "darse-shim"); !sealed.ok()) {
     fprintf(stderr, "darse-shim: %s\n", std::string(sealed.message()).c_str());
     return 2;
   }
-  absl::StatusOr<ShimOptions> options = ParseArguments(argc, argv);
+  std::string parked_cgroup;
+  absl::StatusOr<ShimOptions> options = ParseArguments(argc, argv, parked_cgroup);
   if (!options.ok()) {
     fprintf(stderr, "darse-shim: %s\n", std::string(options.status().message()).c_str());
     return 2;
@@ -139,17 +159,15 @@ int Main(int argc, char** argv) {
   Detach();
   // Buffers go back to the kernel when they are freed.
   mallopt(M_MMAP_THRESHOLD, 8 << 10);
+  if (!parked_cgroup.empty()) {
+    absl::Status leased = WaitForLease(*options, parked_cgroup);
+    if (absl::IsCancelled(leased)) return 0;
+    if (!leased.ok()) return Fail(*options, "cgroup", leased);
+  }
   UniqueFd lock;
   ShimConfig config;
   absl::Status prepared = Prepare(*options, lock, config);
-  if (!prepared.ok()) {
-    Message message = {.kind = MessageKind::kFailed,
-                       .failure = {.step = "config",
-                                   .error = ErrnoOf(prepared),
-                                   .message = std::string(prepared.message())}};
-    SendPacket(options->report.get(), EncodeMessage(message)).IgnoreError();
-    return 1;
-  }
+  if (!prepared.ok()) return Fail(*options, "config", prepared);
   Shim shim(*std::move(options), std::move(config));
   return shim.Run().ok() ? 0 : 1;
 }

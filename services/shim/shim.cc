@@ -59,9 +59,11 @@ Shim::Shim(ShimOptions options, ShimConfig config)
       config_(std::move(config)),
       log_(config_.log),
       stdio_(poller_, log_, [this] { clients_.Broadcast({.kind = MessageKind::kAttachDropped}); }),
-      clients_(poller_, [this](ClientId client, const Request& request, std::vector<UniqueFd> fds) {
-        OnRequest(client, request, std::move(fds));
-      }) {}
+      clients_(poller_,
+               [this](ClientId client, const Request& request, std::vector<UniqueFd> fds) {
+                 OnRequest(client, request, std::move(fds));
+               }),
+      cgroup_path_(options_.starter.cgroup_path) {}
 
 absl::Status Shim::Open() {
   RETURN_IF_ERROR(poller_.Open());
@@ -96,6 +98,7 @@ absl::Status Shim::Run() {
   }
   if (!opened.ok()) {
     OnStartFailed(opened);
+    Finish();
     return opened;
   }
   while (!done_) {
@@ -140,7 +143,9 @@ absl::Status Shim::BeginFirstProcess() {
   RETURN_IF_ERROR(stdio_.Prepare(config_.stdin_open));
   StartJob job = {.state_dir = options_.state_dir, .config = &config_};
   for (int i = 0; i < 3; ++i) job.stdio[i] = stdio_.child_end(i);
-  absl::StatusOr<UniqueFd> socket = BeginStart(job);
+  absl::StatusOr<UniqueFd> socket = options_.starter.socket.valid()
+                                        ? BeginStart(std::move(options_.starter), job)
+                                        : BeginStart(job);
   stdio_.CloseChildEnds();
   RETURN_IF_ERROR(socket.status());
   starting_ = *std::move(socket);
@@ -301,11 +306,12 @@ void Shim::Finish() {
   stdio_.DropAttachers();
   // The kernel takes milliseconds for it: nobody is to wait for that any more.
   mount_namespace_.Reset();
-  if (!cgroup_path_.empty()) {
-    absl::Status deleted = cgroups_->Delete(cgroup_path_);
-    if (absl::IsFailedPrecondition(deleted)) {
-      cgroups_->KillAll(cgroup_path_).IgnoreError();
-      cgroups_->Delete(cgroup_path_).IgnoreError();
+  options_.starter.socket.Reset();
+  if (!cgroup_path_.empty() && cgroups_ != nullptr) {
+    // What is killed, or a starter that failed, leaves it a moment later.
+    for (int attempt = 0; attempt < 200 && !cgroups_->Delete(cgroup_path_).ok(); ++attempt) {
+      if (attempt == 0) cgroups_->KillAll(cgroup_path_).IgnoreError();
+      usleep(5000);
     }
   }
   unlink("shim.sock");

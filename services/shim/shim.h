@@ -34,6 +34,8 @@ struct ShimOptions {
   std::string run_dir;
   UniqueFd report;
   UniqueFd attach[3];
+  // For the first start, if it has a socket.
+  ParkedStarter starter;
 };
 
 // One thread only. SIGCHLD must be blocked.

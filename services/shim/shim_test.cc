@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -21,6 +22,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "services/shim/lease.h"
 #include "services/shim/packet.h"
 #include "services/shim/protocol.h"
 #include "services/shim/shim_config.h"
@@ -53,7 +55,8 @@ constexpr char kConfig[] = R"({
     "maskedPaths": ["/proc/kcore", "/sys/firmware"], "readonlyPaths": ["/proc/sys"]}
 })";
 
-class ShimTest : public testing::Test {
+// The parameter: whether the shim was parked before it got its container.
+class ShimTest : public testing::TestWithParam<bool> {
  protected:
   ShimTest() {
     char name[] = "/var/tmp/darse-shim-XXXXXX";
@@ -92,12 +95,25 @@ class ShimTest : public testing::Test {
     return StartArgs(absl::StrCat("[\"/bin/sh\", \"-c\", \"", script, "\"]"), terminal);
   }
   Message StartArgs(const std::string& args_json, bool terminal = false) {
+    if (!GetParam()) WriteConfig(args_json, terminal);
+    UniqueFd ours = Spawn();
+    if (GetParam()) {
+      EXPECT_EQ(Receive(ours.get()).kind, MessageKind::kDone);
+      WriteConfig(args_json, terminal);
+      EXPECT_TRUE(SendLease(ours.get(), std::array{-1, -1, -1}).ok());
+    }
+    return Receive(ours.get());
+  }
+  void WriteConfig(const std::string& args_json, bool terminal) {
     std::ofstream(state_ + "/config.json")
         << absl::StrReplaceAll(kConfig, {{"ARGS", args_json},
                                          {"ROOT", state_ + "/rootfs"},
                                          {"TERMINAL", terminal ? "true" : "false"},
                                          {"ID", config_.id}});
     std::ofstream(state_ + "/shim.json") << EncodeShimConfig(config_);
+  }
+  // Answers our end of the report fd.
+  UniqueFd Spawn() {
     int ends[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     UniqueFd ours(ends[0]), theirs(ends[1]);
@@ -105,14 +121,19 @@ class ShimTest : public testing::Test {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, theirs.get(), 20);
     std::string program = "services/shim/darse-shim";
-    const char* args[] = {program.c_str(), "--state",     state_.c_str(), "--run",
-                          run_.c_str(),    "--report-fd", "20",           nullptr};
-    EXPECT_EQ(
-        posix_spawn(&pid_, program.c_str(), &actions, nullptr, const_cast<char**>(args), environ),
-        0);
+    std::string cgroup = "darse-shim-test/" + config_.id;
+    std::vector<const char*> args = {
+        program.c_str(), "--state", state_.c_str(), "--run", run_.c_str(), "--report-fd", "20"};
+    if (GetParam()) args.insert(args.end(), {"--parked", cgroup.c_str()});
+    args.push_back(nullptr);
+    EXPECT_EQ(posix_spawn(&pid_, program.c_str(), &actions, nullptr,
+                          const_cast<char**>(args.data()), environ),
+              0);
     posix_spawn_file_actions_destroy(&actions);
-    theirs.Reset();
-    absl::StatusOr<Packet> report = ReceivePacket(ours.get());
+    return ours;
+  }
+  static Message Receive(int socket) {
+    absl::StatusOr<Packet> report = ReceivePacket(socket);
     EXPECT_TRUE(report.ok()) << report.status();
     absl::StatusOr<Message> message = DecodeMessage(report->bytes);
     EXPECT_TRUE(message.ok()) << message.status();
@@ -212,7 +233,20 @@ class ShimTest : public testing::Test {
   std::vector<UniqueFd> fds_;
 };
 
-TEST_F(ShimTest, RunsAContainerAndLeavesItsOutputAndExitBehind) {
+INSTANTIATE_TEST_SUITE_P(Starts, ShimTest, testing::Bool(),
+                         [](const auto& test) { return test.param ? "Parked" : "Fresh"; });
+
+TEST_P(ShimTest, LetGoOfBeforeItHasAContainerItLeavesNothing) {
+  if (!GetParam()) GTEST_SKIP() << "of a parked one";
+  UniqueFd ours = Spawn();
+  EXPECT_EQ(Receive(ours.get()).kind, MessageKind::kDone);
+  EXPECT_TRUE(CgroupExists());
+  ours.Reset();
+  WaitForEnd();
+  EXPECT_FALSE(CgroupExists());
+}
+
+TEST_P(ShimTest, RunsAContainerAndLeavesItsOutputAndExitBehind) {
   Message report = Start("hostname; echo err >&2; cat /proc/self/cgroup; touch /new; exit 3");
   ASSERT_EQ(report.kind, MessageKind::kStarted) << report.failure.message;
   EXPECT_GT(report.pid, 0);
@@ -229,7 +263,7 @@ TEST_F(ShimTest, RunsAContainerAndLeavesItsOutputAndExitBehind) {
   EXPECT_THAT(Read("/proc/self/mountinfo"), testing::Not(HasSubstr(base_)));
 }
 
-TEST_F(ShimTest, SaysWhatIsWrongWithACommandAndLeavesNothing) {
+TEST_P(ShimTest, SaysWhatIsWrongWithACommandAndLeavesNothing) {
   Message failed = StartArgs("[\"pyton3\"]");
   EXPECT_EQ(failed.kind, MessageKind::kFailed);
   EXPECT_EQ(failed.failure.step, "exec");
@@ -240,7 +274,7 @@ TEST_F(ShimTest, SaysWhatIsWrongWithACommandAndLeavesNothing) {
   EXPECT_FALSE(CgroupExists());
 }
 
-TEST_F(ShimTest, RestartsUntilRetriesAreUsedUp) {
+TEST_P(ShimTest, RestartsUntilRetriesAreUsedUp) {
   config_.restart = {.kind = RestartKind::kOnFailure, .max_retries = 2};
   ASSERT_EQ(Start("echo run; exit 1").kind, MessageKind::kStarted);
   WaitForEnd();
@@ -254,7 +288,7 @@ TEST_F(ShimTest, RestartsUntilRetriesAreUsedUp) {
   EXPECT_GE(exits[1].restart_delay_ms, 200);
 }
 
-TEST_F(ShimTest, AStopIsRecordedToldAndNotFollowedByARestart) {
+TEST_P(ShimTest, AStopIsRecordedToldAndNotFollowedByARestart) {
   config_.restart = {.kind = RestartKind::kAlways};
   ASSERT_EQ(Start("trap 'exit 7' TERM; echo up; while :; do sleep 1 & wait; done").kind,
             MessageKind::kStarted);
@@ -270,7 +304,7 @@ TEST_F(ShimTest, AStopIsRecordedToldAndNotFollowedByARestart) {
   WaitForEnd();
 }
 
-TEST_F(ShimTest, SurvivesSignalsMeantToEndIt) {
+TEST_P(ShimTest, SurvivesSignalsMeantToEndIt) {
   ASSERT_EQ(Start("sleep 1000").kind, MessageKind::kStarted);
   Connect();
   for (int i = 0; i < 1000; ++i) {
@@ -279,7 +313,7 @@ TEST_F(ShimTest, SurvivesSignalsMeantToEndIt) {
   EXPECT_EQ(Call({.kind = RequestKind::kGetState}).state, State::kRunning);
 }
 
-TEST_F(ShimTest, ProcessesInsideShareNamespacesAndAreReported) {
+TEST_P(ShimTest, ProcessesInsideShareNamespacesAndAreReported) {
   ASSERT_EQ(Start("sleep 1000").kind, MessageKind::kStarted);
   Connect();
   auto [started, output] = Exec(
@@ -296,7 +330,7 @@ TEST_F(ShimTest, ProcessesInsideShareNamespacesAndAreReported) {
   EXPECT_EQ(failed.failure.reason, "COMMAND_NOT_EXECUTABLE");
 }
 
-TEST_F(ShimTest, ATerminalEchoesAndResizes) {
+TEST_P(ShimTest, ATerminalEchoesAndResizes) {
   config_.stdin_open = true;
   config_.columns = 90;
   config_.rows = 30;
@@ -307,14 +341,14 @@ TEST_F(ShimTest, ATerminalEchoesAndResizes) {
             MessageKind::kDone);
 }
 
-TEST_F(ShimTest, AnOomKillIsToldAndRecorded) {
+TEST_P(ShimTest, AnOomKillIsToldAndRecorded) {
   ASSERT_EQ(Start("dd if=/dev/zero of=/dev/null bs=200M count=1").kind, MessageKind::kStarted);
   WaitForEnd();
   ASSERT_FALSE(Exits().empty());
   EXPECT_TRUE(Exits()[0].oom_killed);
 }
 
-TEST_F(ShimTest, AnAttacherThatTakesNothingIsDroppedAndTheContainerGoesOn) {
+TEST_P(ShimTest, AnAttacherThatTakesNothingIsDroppedAndTheContainerGoesOn) {
   config_.stdin_open = true;
   ASSERT_EQ(Start("read x; seq 1 300000; echo done; sleep 1000").kind, MessageKind::kStarted);
   Connect();

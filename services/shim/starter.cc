@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <memory>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -43,12 +46,13 @@ absl::StatusOr<Spec> ReadSpec(const std::string& state_dir) {
   return container::ParseSpec(json);
 }
 
-absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec,
-                                    cgroup::CgroupDriver* cgroups) {
+absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec, cgroup::CgroupDriver* cgroups,
+                                    bool in_cgroup) {
   const RootfsSource& rootfs = job.config->rootfs;
   container::LaunchOptions options = {.id = job.config->id,
                                       .bundle = job.state_dir,
                                       .as_sibling = true,
+                                      .in_cgroup = in_cgroup,
                                       .columns = job.config->columns,
                                       .rows = job.config->rows,
                                       .seccomp_cache = job.config->seccomp_cache};
@@ -78,13 +82,14 @@ absl::StatusOr<Launched> StartFurther(const StartJob& job, const Spec& spec,
   return container::Join(spec, cgroups, options);
 }
 
-absl::Status RunStart(const StartJob& job, int socket) {
+absl::Status RunStart(const StartJob& job, int socket, bool in_cgroup) {
   absl::StatusOr<Spec> spec = ReadSpec(job.state_dir);
   RETURN_IF_ERROR(container::AtStep("config", spec.status()));
   absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> cgroups = cgroup::OpenHostCgroups();
   RETURN_IF_ERROR(container::AtStep("cgroup", cgroups.status()));
-  absl::StatusOr<Launched> launched = job.join_pid == 0 ? StartFirst(job, *spec, cgroups->get())
-                                                        : StartFurther(job, *spec, cgroups->get());
+  absl::StatusOr<Launched> launched = job.join_pid == 0
+                                          ? StartFirst(job, *spec, cgroups->get(), in_cgroup)
+                                          : StartFurther(job, *spec, cgroups->get());
   RETURN_IF_ERROR(launched.status());
   for (const std::string& warning : launched->warnings) {
     RETURN_IF_ERROR(container::SendSync(socket, 'W', warning));
@@ -96,6 +101,70 @@ absl::Status RunStart(const StartJob& job, int socket) {
                              launched->terminal.get());
 }
 
+[[noreturn]] void RunAndExit(const StartJob& job, int socket, bool in_cgroup) {
+  absl::Status started = RunStart(job, socket, in_cgroup);
+  if (!started.ok()) {
+    container::SendSync(socket, 'F', container::EncodeFailure(started)).IgnoreError();
+  }
+  _exit(0);
+}
+
+// Beside those of sync_socket.h, between a shim and its parked child: the child says kReady once;
+// then come the container's stdin, stdout and stderr, as far as there are any, and the job, a state
+// directory.
+constexpr char kReady = 'K', kFirstStdio = '0', kJob = 'J';
+
+// The parked child: into the cgroup, and wait.
+absl::StatusOr<bool> EnterCgroup(const std::string& cgroup_path) {
+  ASSIGN_OR_RETURN(std::unique_ptr<cgroup::CgroupDriver> cgroups, cgroup::OpenHostCgroups());
+  RETURN_IF_ERROR(cgroups->Create(cgroup_path));
+  // v2 makes the process right in it, at no cost.
+  if (cgroups->OpenDirectory(cgroup_path).ok()) return false;
+  RETURN_IF_ERROR(cgroups->Attach(cgroup_path, getpid()));
+  return true;
+}
+
+absl::StatusOr<ShimConfig> ReadConfig(const std::string& state_dir) {
+  std::string path = absl::StrCat(state_dir, "/shim.json");
+  UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return SyscallError(errno, absl::StrCat("open ", path));
+  ASSIGN_OR_RETURN(std::string json, ReadAll(file.get()));
+  return DecodeShimConfig(json);
+}
+
+[[noreturn]] void RunParked(const std::string& cgroup_path, int socket) {
+  absl::StatusOr<bool> entered = EnterCgroup(cgroup_path);
+  if (!entered.ok()) {
+    absl::Status failed = container::AtStep("cgroup", entered.status());
+    container::SendSync(socket, 'F', container::EncodeFailure(failed)).IgnoreError();
+    _exit(1);
+  }
+  if (!container::SendSync(socket, kReady).ok()) _exit(1);
+  StartJob job;
+  UniqueFd stdio[3];
+  for (;;) {
+    absl::StatusOr<container::SyncMessage> message = container::ReceiveSync(socket);
+    // No job came: the shim is gone, or lets go of us.
+    if (!message.ok() || message->letter == 0) _exit(0);
+    if (message->letter == kJob) {
+      job.state_dir = message->text;
+      break;
+    }
+    int fd = message->letter - kFirstStdio;
+    if (fd < 0 || fd > 2) _exit(1);
+    stdio[fd] = std::move(message->fd);
+    job.stdio[fd] = stdio[fd].get();
+  }
+  absl::StatusOr<ShimConfig> config = ReadConfig(job.state_dir);
+  if (!config.ok()) {
+    absl::Status failed = container::AtStep("config", config.status());
+    container::SendSync(socket, 'F', container::EncodeFailure(failed)).IgnoreError();
+    _exit(0);
+  }
+  job.config = &*config;
+  RunAndExit(job, socket, *entered);
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> BeginStart(const StartJob& job) {
@@ -105,11 +174,45 @@ absl::StatusOr<UniqueFd> BeginStart(const StartJob& job) {
   if (pid < 0) return SyscallError(errno, "fork");
   if (pid > 0) return ours;
   ours.Reset();
-  absl::Status started = RunStart(job, theirs.get());
-  if (!started.ok()) {
-    container::SendSync(theirs.get(), 'F', container::EncodeFailure(started)).IgnoreError();
+  RunAndExit(job, theirs.get(), /*in_cgroup=*/false);
+}
+
+absl::StatusOr<ParkedStarter> ParkStarter(const std::string& cgroup_path) {
+  UniqueFd ours, theirs;
+  RETURN_IF_ERROR(container::MakeSyncPair(ours, theirs));
+  pid_t pid = fork();
+  if (pid < 0) return SyscallError(errno, "fork");
+  if (pid == 0) {
+    ours.Reset();
+    RunParked(cgroup_path, theirs.get());
   }
-  _exit(0);
+  ParkedStarter parked = {.pid = pid, .socket = std::move(ours), .cgroup_path = cgroup_path};
+  theirs.Reset();
+  absl::StatusOr<container::SyncMessage> ready = container::ReceiveSync(parked.socket.get());
+  absl::Status status = ready.status();
+  if (ready.ok() && ready->letter != kReady) {
+    status = ready->letter == 'F' ? container::DecodeFailure(ready->text)
+                                  : absl::InternalError("the parked starter ended");
+  }
+  if (status.ok()) return parked;
+  EndParked(std::move(parked));
+  return status;
+}
+
+absl::StatusOr<UniqueFd> BeginStart(ParkedStarter parked, const StartJob& job) {
+  for (int i = 0; i < 3; ++i) {
+    if (job.stdio[i] < 0) continue;
+    RETURN_IF_ERROR(container::SendSync(parked.socket.get(), static_cast<char>(kFirstStdio + i), "",
+                                        job.stdio[i]));
+  }
+  RETURN_IF_ERROR(container::SendSync(parked.socket.get(), kJob, job.state_dir));
+  return std::move(parked.socket);
+}
+
+void EndParked(ParkedStarter parked) {
+  parked.socket.Reset();
+  while (waitpid(parked.pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 StartResult FinishStart(int socket) {

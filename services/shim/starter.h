@@ -3,6 +3,8 @@
 // container's process is the shim's own child all the same.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -36,5 +38,19 @@ struct StartResult {
 // died).
 absl::StatusOr<UniqueFd> BeginStart(const StartJob& job);
 StartResult FinishStart(int socket);
+
+// Such a child that was made before its job is known, and, with cgroup v1, is in the container's
+// cgroup.
+struct ParkedStarter {
+  pid_t pid = 0;
+  UniqueFd socket;
+  std::string cgroup_path;
+};
+// Makes the cgroup. Answers when the child is in it.
+absl::StatusOr<ParkedStarter> ParkStarter(const std::string& cgroup_path);
+// As BeginStart, for a first process. It reads shim.json itself.
+absl::StatusOr<UniqueFd> BeginStart(ParkedStarter parked, const StartJob& job);
+// Without a job.
+void EndParked(ParkedStarter parked);
 
 }  // namespace darse::shim

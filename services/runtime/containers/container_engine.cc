@@ -76,6 +76,8 @@ ContainerEngine::ContainerEngine(sqlite::Database& db, EventLog& events, Clock& 
 ContainerEngine::~ContainerEngine() {
   stopping_ = true;
   pool_.Stop();
+  // Before what it uses.
+  shim_pool_.reset();
 }
 
 absl::StatusOr<std::string> ContainerEngine::FindId(absl::string_view reference) {

@@ -14,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -46,6 +47,8 @@ struct ContainerOptions {
   // Paths of programs; without an init, specs that ask for one are refused.
   std::string shim_program;
   std::string init_program;
+  // Shims started in advance.
+  int shim_pool_size = 0;
 };
 
 struct CreatedContainer {
@@ -197,7 +200,15 @@ class ContainerEngine {
 
  private:
   // create.cc
-  absl::StatusOr<ContainerRecord> NewRecord(v1::ContainerSpec spec, std::string& chain_id);
+  absl::StatusOr<ContainerRecord> NewRecord(v1::ContainerSpec spec, std::string id,
+                                            std::string& chain_id);
+  // The id of a parked shim if there is one to be had for such a container, else a new one.
+  std::string NewId(const v1::ContainerSpec& spec, bool start_follows);
+  std::optional<ParkedShim> TakeParked(const std::string& id);
+  absl::StatusOr<ParkedShim> ParkShim();
+  std::string CgroupPath(absl::string_view id) const {
+    return absl::StrCat(options_.cgroup_parent, "/", id);
+  }
   absl::Status Furnish(ContainerRecord& record, const std::string& chain_id,
                        absl::string_view actor);
   absl::Status MakeVolumes(ContainerRecord& record, int root, absl::string_view actor);
@@ -288,11 +299,15 @@ class ContainerEngine {
   std::vector<Stream> attachments_ ABSL_GUARDED_BY(mu_);
   // Of containers that do not run yet.
   std::map<std::string, std::vector<PendingStream>> pending_ ABSL_GUARDED_BY(mu_);
+  // Of containers that are made and not yet started.
+  std::map<std::string, ParkedShim> parked_ ABSL_GUARDED_BY(mu_);
   std::atomic<bool> stopping_{false};
 
   IoLoop loop_;
   SerialPool pool_{6};
   ShimClient shims_;
+  // From Recover() on.
+  std::unique_ptr<ShimPool> shim_pool_;
   HealthLoop health_;
 };
 

@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/log.h"
 #include "libs/base/status_macros.h"
@@ -38,7 +39,41 @@ std::string MakeUpName(const std::string& id) {
 
 }  // namespace
 
-absl::StatusOr<ContainerRecord> ContainerEngine::NewRecord(v1::ContainerSpec spec,
+std::string ContainerEngine::NewId(const v1::ContainerSpec& spec, bool start_follows) {
+  // The parked shim's helper is in the cgroup when the limits come and until the process is made:
+  // it must fit in.
+  constexpr int64_t kFewProcesses = 4, kLittleMemory = 8 << 20;
+  const v1::Resources& resources = spec.resources();
+  bool fits =
+      (resources.pids_limit() <= 0 || resources.pids_limit() >= kFewProcesses) &&
+      (resources.memory_limit_bytes() <= 0 || resources.memory_limit_bytes() >= kLittleMemory);
+  if (start_follows && fits && shim_pool_ != nullptr) {
+    if (std::optional<ParkedShim> parked = shim_pool_->Take()) {
+      std::string id = parked->id;
+      absl::MutexLock lock(&mu_);
+      parked_.emplace(id, *std::move(parked));
+      return id;
+    }
+  }
+  return new_id_();
+}
+
+std::optional<ParkedShim> ContainerEngine::TakeParked(const std::string& id) {
+  absl::MutexLock lock(&mu_);
+  auto found = parked_.find(id);
+  if (found == parked_.end()) return std::nullopt;
+  std::optional<ParkedShim> parked = std::move(found->second);
+  parked_.erase(found);
+  return parked;
+}
+
+absl::StatusOr<ParkedShim> ContainerEngine::ParkShim() {
+  std::string id = new_id_();
+  ContainerDir dir = Dir(id);
+  return shims_.Park({.id = id, .state_dir = dir.state(), .run_dir = dir.run()}, CgroupPath(id));
+}
+
+absl::StatusOr<ContainerRecord> ContainerEngine::NewRecord(v1::ContainerSpec spec, std::string id,
                                                            std::string& chain_id) {
   ContainerRecord record;
   oci::ImageConfig image;
@@ -51,7 +86,7 @@ absl::StatusOr<ContainerRecord> ContainerEngine::NewRecord(v1::ContainerSpec spe
     image = std::move(resolved.config);
   }
   ASSIGN_OR_RETURN(record.merged, MergeImage(spec, image));
-  record.id = new_id_();
+  record.id = std::move(id);
   if (spec.name().empty()) spec.set_name(MakeUpName(record.id));
   record.merged.set_name(spec.name());
   record.name = spec.name();
@@ -192,7 +227,11 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
   if (!known.empty()) return answer_again(known);
 
   std::string chain_id;
-  ASSIGN_OR_RETURN(created.record, NewRecord(std::move(spec), chain_id));
+  std::string id = NewId(spec, start_follows);
+  absl::Cleanup let_go = [&] {
+    if (std::optional<ParkedShim> parked = TakeParked(id)) shim_pool_->LetGo(*std::move(parked));
+  };
+  ASSIGN_OR_RETURN(created.record, NewRecord(std::move(spec), id, chain_id));
   ContainerRecord& record = created.record;
   KeyedLocks::Hold hold = locks_.Lock(record.id);
   // Relaxed: nobody has been answered yet, and what no row names is removed by recovery.
@@ -224,6 +263,7 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
     }
     return furnished;
   }
+  std::move(let_go).Cancel();
   return created;
 }
 

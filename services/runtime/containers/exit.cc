@@ -241,6 +241,9 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   }
   health_.Forget(record.id);
   shims_.Disconnect(record.id);
+  if (std::optional<ParkedShim> parked = TakeParked(record.id)) {
+    shim_pool_->LetGo(*std::move(parked));
+  }
   for (const PendingStream& pending : TakePending(record.id)) {
     if (std::shared_ptr<StdioSession> stdio = pending.stdio.lock()) {
       stdio->SetError(absl::NotFoundError("the container was deleted"));

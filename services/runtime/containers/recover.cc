@@ -40,6 +40,12 @@ absl::Status ContainerEngine::Recover(bool rebooted) {
           {{"container", id}, {"why", recovered.ToString()}});
     }
   }
+  shim_pool_ = std::make_unique<ShimPool>(ShimPool::Options{
+      .size = options_.shim_pool_size,
+      .park = [this] { return ParkShim(); },
+      .memory = HostMemory,
+      .reap = [this](int pid) { shims_.ReapLater(pid); },
+  });
   // One after another, in this order.
   for (const std::string& id : boot) {
     pool_.Post("boot", [this, id] { StartAgain(id, 1); });
@@ -68,7 +74,7 @@ absl::Status ContainerEngine::RebuildRecords() {
       record->finished_at = absl::FromUnixNanos(last.time_ns);
       record->stop_requested = last.stopped;
     }
-    record->cgroup_path = absl::StrCat(options_.cgroup_parent, "/", id);
+    record->cgroup_path = CgroupPath(id);
     RETURN_IF_ERROR(
         db_.Write([&](sqlite::Transaction& tx) { return ContainerStore::Insert(tx, *record); }));
     for (const v1::Mount& mount : record->merged.mounts()) {

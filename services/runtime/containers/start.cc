@@ -191,7 +191,7 @@ absl::StatusOr<shim::Message> ContainerEngine::Launch(const ContainerRecord& rec
     launch.attach_stdout = pending[0].shim_ends[1].get();
     launch.attach_stderr = pending[0].shim_ends[2].get();
   }
-  absl::StatusOr<shim::Message> started = shims_.Launch(launch);
+  absl::StatusOr<shim::Message> started = shims_.Launch(launch, TakeParked(record.id));
   for (size_t i = 0; i < pending.size(); ++i) {
     std::shared_ptr<StdioSession> stdio = pending[i].stdio.lock();
     if (stdio == nullptr) continue;
@@ -221,7 +221,7 @@ absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_
   ASSIGN_OR_RETURN(ContainerState next,
                    Annotate(Next(record.state, Verb::kStart),
                             absl::StrCat("starting container \"", record.name, "\"")));
-  record.cgroup_path = absl::StrCat(options_.cgroup_parent, "/", record.id);
+  record.cgroup_path = CgroupPath(record.id);
   auto fail = [&](absl::Status why) {
     neighbours_.networks.Detach(record.id).IgnoreError();
     record.state = before;

@@ -1,5 +1,6 @@
 #include "services/runtime/shims/shim_client.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -14,6 +15,7 @@
 #include "libs/base/reason.h"
 #include "libs/base/status_macros.h"
 #include "libs/os/spawn.h"
+#include "services/shim/lease.h"
 #include "services/shim/packet.h"
 
 namespace darse::runtime {
@@ -48,46 +50,87 @@ ShimClient::~ShimClient() {
   for (auto& [id, connection] : connections) loop_.Remove(connection->key);
 }
 
-absl::StatusOr<shim::Message> ShimClient::Launch(const ShimLaunch& launch) {
+absl::StatusOr<ShimClient::Spawned> ShimClient::Spawn(const ShimLaunch& launch,
+                                                      const std::vector<std::string>& more_args,
+                                                      const int (&attach)[3]) {
+  static constexpr absl::string_view kAttachFlags[] = {"--attach-stdin", "--attach-stdout",
+                                                       "--attach-stderr"};
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
     return absl::ErrnoToStatus(errno, "socketpair for the shim's report");
   }
   UniqueFd mine(pair[0]);
   UniqueFd theirs(pair[1]);
+  fcntl(mine.get(), F_SETFL, O_NONBLOCK);
   SpawnOptions spawn;
   spawn.program = program_;
   spawn.args = {"--state", launch.state_dir, "--run", launch.run_dir, "--report-fd", "3"};
+  spawn.args.insert(spawn.args.end(), more_args.begin(), more_args.end());
   spawn.fds = {{theirs.get(), 3}};
-  auto attach = [&spawn](absl::string_view flag, int fd, int number) {
-    if (fd < 0) return;
-    spawn.args.push_back(std::string(flag));
-    spawn.args.push_back(absl::StrCat(number));
-    spawn.fds.push_back({fd, number});
-  };
-  attach("--attach-stdin", launch.attach_stdin, 4);
-  attach("--attach-stdout", launch.attach_stdout, 5);
-  attach("--attach-stderr", launch.attach_stderr, 6);
+  for (int i = 0; i < 3; ++i) {
+    if (attach[i] < 0) continue;
+    spawn.args.push_back(std::string(kAttachFlags[i]));
+    spawn.args.push_back(absl::StrCat(4 + i));
+    spawn.fds.push_back({attach[i], 4 + i});
+  }
   ASSIGN_OR_RETURN(Process process, Process::Spawn(spawn));
-  theirs.Reset();
+  return Spawned{std::move(process), std::move(mine)};
+}
 
+// The first message, or why there is none.
+absl::StatusOr<shim::Message> ShimClient::AwaitReport(Process& process, int socket) {
   absl::Time deadline = clock_.Now() + kLaunchTimeout;
-  pollfd wait{.fd = mine.get(), .events = POLLIN};
+  pollfd wait{.fd = socket, .events = POLLIN};
   int ready = 0;
   do {
     ready = poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - clock_.Now())));
   } while (ready < 0 && errno == EINTR);
-  ReapLater(process.pid());
   if (ready <= 0) {
     process.Kill(SIGKILL).IgnoreError();
     return absl::DeadlineExceededError("the shim did not report within a minute");
   }
-  ASSIGN_OR_RETURN(shim::Packet packet, shim::ReceivePacket(mine.get()));
+  ASSIGN_OR_RETURN(shim::Packet packet, shim::ReceivePacket(socket));
   if (packet.bytes.empty()) return absl::InternalError("the shim ended without a report");
   ASSIGN_OR_RETURN(shim::Message report, shim::DecodeMessage(packet.bytes));
   if (report.kind == shim::MessageKind::kFailed) return FailureStatus(report.failure);
-  Keep(launch.id, std::move(mine));
   return report;
+}
+
+absl::StatusOr<shim::Message> ShimClient::Launch(const ShimLaunch& launch,
+                                                 std::optional<ParkedShim> parked) {
+  const int attach[3] = {launch.attach_stdin, launch.attach_stdout, launch.attach_stderr};
+  std::optional<Spawned> spawned;
+  if (parked.has_value()) {
+    absl::Status leased = shim::SendLease(parked->socket.get(), attach);
+    if (leased.ok()) {
+      spawned = Spawned{std::move(parked->process), std::move(parked->socket)};
+    } else {
+      // It ended since it was taken; nothing has begun.
+      ReapLater(parked->process.pid());
+    }
+  }
+  if (!spawned.has_value()) {
+    ASSIGN_OR_RETURN(spawned, Spawn(launch, {}, attach));
+  }
+  absl::StatusOr<shim::Message> report = AwaitReport(spawned->process, spawned->socket.get());
+  ReapLater(spawned->process.pid());
+  RETURN_IF_ERROR(report.status());
+  Keep(launch.id, std::move(spawned->socket));
+  return report;
+}
+
+absl::StatusOr<ParkedShim> ShimClient::Park(const ShimLaunch& launch,
+                                            const std::string& cgroup_path) {
+  ASSIGN_OR_RETURN(Spawned spawned, Spawn(launch, {"--parked", cgroup_path}, {-1, -1, -1}));
+  absl::Status ready = AwaitReport(spawned.process, spawned.socket.get()).status();
+  if (!ready.ok()) {
+    ReapLater(spawned.process.pid());
+    return ready;
+  }
+  return ParkedShim{.id = launch.id,
+                    .cgroup_path = cgroup_path,
+                    .process = std::move(spawned.process),
+                    .socket = std::move(spawned.socket)};
 }
 
 void ShimClient::ReapLater(int pid) {

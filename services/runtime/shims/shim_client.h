@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,7 +17,9 @@
 #include "absl/time/time.h"
 #include "libs/base/clock.h"
 #include "libs/base/unique_fd.h"
+#include "libs/os/spawn.h"
 #include "services/runtime/shims/io_loop.h"
+#include "services/runtime/shims/shim_pool.h"
 #include "services/shim/protocol.h"
 
 namespace darse::runtime {
@@ -51,10 +54,17 @@ class ShimClient {
   ShimClient(IoLoop& loop, Clock& clock, std::string program, ShimEvents events);
   ~ShimClient();
 
-  // Spawns a shim and waits for its report; is connected then, so that no message is missed. The
+  // Spawns a shim, or takes the one that was `parked` for this id, and waits for its report; is
+  // connected then, so that no message is missed. The
   // error of a process that could not be started has the shim's sentence and reason. Nothing is
   // left behind then.
-  absl::StatusOr<shim::Message> Launch(const ShimLaunch& launch);
+  absl::StatusOr<shim::Message> Launch(const ShimLaunch& launch,
+                                       std::optional<ParkedShim> parked = std::nullopt);
+  // Spawns a shim for a container that is to come. The attach ends of `launch` are not looked at:
+  // they are known at the launch.
+  absl::StatusOr<ParkedShim> Park(const ShimLaunch& launch, const std::string& cgroup_path);
+  // Collects the exit status of a shim that was let go of, when it comes.
+  void ReapLater(int pid);
 
   // Connects and subscribes; answers the shim's state. NOT_FOUND or UNAVAILABLE when no shim is
   // there.
@@ -75,7 +85,13 @@ class ShimClient {
                                       std::span<const int> fds);
   std::shared_ptr<Connection> Keep(const std::string& id, UniqueFd socket);
   void Receive(const std::shared_ptr<Connection>& connection);
-  void ReapLater(int pid);
+  struct Spawned {
+    Process process;
+    UniqueFd socket;
+  };
+  absl::StatusOr<Spawned> Spawn(const ShimLaunch& launch, const std::vector<std::string>& more_args,
+                                const int (&attach)[3]);
+  absl::StatusOr<shim::Message> AwaitReport(Process& process, int socket);
 
   IoLoop& loop_;
   Clock& clock_;

@@ -1,0 +1,28 @@
+#include "services/shim/parked.h"
+
+#include <memory>
+
+#include "libs/base/status_macros.h"
+#include "libs/linux/cgroup/cgroup_driver.h"
+#include "services/shim/idle_memory.h"
+#include "services/shim/lease.h"
+#include "services/shim/packet.h"
+#include "services/shim/protocol.h"
+
+namespace darse::shim {
+
+absl::StatusOr<Leased> AwaitLease(int socket, const std::string& cgroup_path) {
+  Leased leased;
+  ASSIGN_OR_RETURN(leased.starter, ParkStarter(cgroup_path));
+  // A runtime that is gone is noticed below.
+  SendPacket(socket, EncodeMessage({.kind = MessageKind::kDone})).IgnoreError();
+  ReleaseIdleMemory();
+  absl::Status received = ReceiveLease(socket, leased.attach);
+  if (received.ok()) return leased;
+  EndParked(std::move(leased.starter));
+  absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> cgroups = cgroup::OpenHostCgroups();
+  if (cgroups.ok()) (*cgroups)->Delete(cgroup_path).IgnoreError();
+  return received;
+}
+
+}  // namespace darse::shim
