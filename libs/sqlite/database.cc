@@ -1,4 +1,4 @@
-// Opening (lock, check, set aside, migrate), the writer thread with group commit, pooled readers.
+// Opening (lock, check, set aside, migrate), group commit, pooled readers.
 #include "libs/sqlite/database.h"
 
 #include <errno.h>
@@ -131,29 +131,52 @@ class FileDatabase final : public Database {
         writer_(std::move(writer)),
         durable_(durable),
         damaged_(damaged),
-        synchronous_(durable),
-        thread_([this] { WriteLoop(); }) {}
+        synchronous_(durable) {}
 
   ~FileDatabase() override {
     {
       absl::MutexLock lock(&mu_);
       stopping_ = true;
+      auto quiet = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return jobs_.empty() && leader_ == std::thread::id();
+      };
+      mu_.Await(absl::Condition(&quiet));
     }
-    thread_.join();
     // The writer closes last: the last connection to close moves the WAL into the file.
     readers_.clear();
   }
 
+  // The thread whose job is at the front when nobody commits is the leader: it commits all that
+  // waits. No job changes threads when there is only one, which is most of the time: waking another
+  // thread costs as much as the commit.
   absl::Status Write(absl::FunctionRef<absl::Status(Transaction&)> body,
                      Durability durability) override {
-    if (std::this_thread::get_id() == thread_.get_id()) {
-      return absl::InternalError("database: Write inside the body of a Write");
-    }
     Job job{body, durability};
+    std::vector<Job*> group;
+    {
+      absl::MutexLock lock(&mu_);
+      if (leader_ == std::this_thread::get_id()) {
+        return absl::InternalError("database: Write inside the body of a Write");
+      }
+      if (stopping_) return absl::UnavailableError("database: closing");
+      jobs_.push_back(&job);
+      auto done_or_leads = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return job.done || (leader_ == std::thread::id() && jobs_.front() == &job);
+      };
+      mu_.Await(absl::Condition(&done_or_leads));
+      if (job.done) return job.status;
+      leader_ = std::this_thread::get_id();
+      while (!jobs_.empty() && group.size() < kGroup) {
+        group.push_back(jobs_.front());
+        jobs_.pop_front();
+      }
+    }
+    std::vector<std::function<void()>> wakes = Commit(group);
+    for (const std::function<void()>& wake : wakes) wake();
     absl::MutexLock lock(&mu_);
-    if (stopping_) return absl::UnavailableError("database: closing");
-    jobs_.push_back(&job);
-    mu_.Await(absl::Condition(&job.done));
+    // The others are gone as soon as their threads see this.
+    for (Job* member : group) member->done = true;
+    leader_ = std::thread::id();
     return job.status;
   }
 
@@ -191,27 +214,6 @@ class FileDatabase final : public Database {
     }
     return Connection::Open(path_, false);
   }
-
-  void WriteLoop() {
-    for (;;) {
-      std::vector<Job*> group;
-      {
-        absl::MutexLock lock(&mu_);
-        mu_.Await(absl::Condition(this, &FileDatabase::HasWork));
-        if (jobs_.empty()) return;
-        while (!jobs_.empty() && group.size() < kGroup) {
-          group.push_back(jobs_.front());
-          jobs_.pop_front();
-        }
-      }
-      std::vector<std::function<void()>> wakes = Commit(group);
-      for (const std::function<void()>& wake : wakes) wake();
-      absl::MutexLock lock(&mu_);
-      // The job is gone as soon as its thread sees this.
-      for (Job* job : group) job->done = true;
-    }
-  }
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !jobs_.empty(); }
 
   // Runs all bodies in one transaction, each in a savepoint of its own. Fills in their statuses and
   // answers what is to be called after the commit.
@@ -293,13 +295,14 @@ class FileDatabase final : public Database {
   const std::unique_ptr<Connection> writer_;
   const bool durable_;
   const bool damaged_;
-  // Of the writer, now: every commit is synced. Its thread only.
+  // Of the writer, now: every commit is synced. The leader's.
   bool synchronous_;
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::deque<Job*> jobs_ ABSL_GUARDED_BY(mu_);
+  // Whoever uses writer_ now; no id: nobody.
+  std::thread::id leader_ ABSL_GUARDED_BY(mu_);
   std::vector<std::unique_ptr<Connection>> readers_ ABSL_GUARDED_BY(mu_);
-  std::thread thread_;
 };
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(absl::string_view path,

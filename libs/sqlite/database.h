@@ -6,9 +6,9 @@
 //     return insert.Run();
 //   });
 //
-// Writes of all threads go through one writer thread, which puts those that wait together into one
-// commit; each still succeeds or fails alone (savepoints). Write() returns when its rows are
-// durable, or sooner if it is told that they need not be.
+// One thread writes at a time, and puts the writes of those that wait meanwhile into one commit;
+// each still succeeds or fails alone (savepoints). Write() returns when its rows are durable, or
+// sooner if it is told that they need not be.
 #pragma once
 
 #include <cstdint>
@@ -108,8 +108,8 @@ class Transaction {
   int64_t LastInsertId() const;
   // Rows changed by the newest statement.
   int64_t Changes() const;
-  // Runs after the commit of this transaction (not if it fails), on the writer thread: to wake
-  // those who wait for what it wrote. Must not block or write.
+  // Runs after the commit of this transaction (not if it fails), on the thread that commits: to
+  // wake those who wait for what it wrote. Must not block or write.
   void AfterCommit(std::function<void()> wake);
 
  private:
@@ -155,8 +155,8 @@ class Database {
                                                         const DatabaseOptions& options = {});
   virtual ~Database() = default;
 
-  // Runs `body` on the writer thread in a transaction; commits when it answers OK and undoes all of
-  // it otherwise. Must not be called from inside a body.
+  // Runs `body`, on some thread that writes just now, in a transaction; commits when it answers OK
+  // and undoes all of it otherwise. Must not be called from inside a body.
   virtual absl::Status Write(absl::FunctionRef<absl::Status(Transaction&)> body,
                              Durability durability = Durability::kDurable) = 0;
   // Runs `body` on the calling thread against a snapshot; it must not change anything.

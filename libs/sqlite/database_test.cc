@@ -103,7 +103,7 @@ TEST_F(DatabaseTest, AFailedWriteLeavesNothing) {
 
 TEST_F(DatabaseTest, OneOfAGroupFailsAlone) {
   auto db = Open();
-  // Holds the writer thread, so that the writes below wait and go into one commit.
+  // Holds the writer, so that the writes below wait and go into one commit.
   absl::Notification held, go;
   std::thread holder([&] {
     EXPECT_TRUE(db->Write([&](Transaction&) -> absl::Status {
