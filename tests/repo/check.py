@@ -36,7 +36,7 @@ TO_DO = re.compile(r"\b(TO" + r"DO(?!\(#\d+\))|FIX" + r"ME)\b")
 
 # What the runtime and a shim say to each other: the shim speaks no gRPC, so these stand for its protos.
 SHIM_CONTRACT = [f"services/shim/{name}.h" for name in
-                 ("exit_record", "packet", "protocol", "restart_policy", "shim_config")]
+                 ("exit_record", "lease", "packet", "protocol", "restart_policy", "shim_config")]
 SHIM_CONTRACT_LABEL = "services/shim:protocol"
 
 CODE = (".cc", ".h")

@@ -41,11 +41,12 @@ absl::Status ContainerEngine::Recover(bool rebooted) {
     }
   }
   shim_pool_ = std::make_unique<ShimPool>(ShimPool::Options{
-      .size = options_.shim_pool_size,
-      .park = [this] { return ParkShim(); },
-      .memory = HostMemory,
-      .reap = [this](int pid) { shims_.ReapLater(pid); },
-  });
+                                              .size = options_.shim_pool_size,
+                                              .park = [this] { return ParkShim(); },
+                                              .memory = HostMemory,
+                                              .reap = [this](int pid) { shims_.ReapLater(pid); },
+                                          },
+                                          clock_);
   // One after another, in this order.
   for (const std::string& id : boot) {
     pool_.Post("boot", [this, id] { StartAgain(id, 1); });

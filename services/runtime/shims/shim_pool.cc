@@ -6,7 +6,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "libs/base/log.h"
 #include "libs/os/files.h"
 
@@ -27,7 +26,7 @@ bool Lives(const ParkedShim& shim) {
 
 }  // namespace
 
-ShimPool::ShimPool(Options options) : options_(std::move(options)) {
+ShimPool::ShimPool(Options options, Clock& clock) : options_(std::move(options)), clock_(clock) {
   if (options_.size > 0) thread_ = std::thread([this] { Fill(); });
 }
 
@@ -44,7 +43,7 @@ std::optional<ParkedShim> ShimPool::Take() {
   std::optional<ParkedShim> taken;
   {
     absl::MutexLock lock(&mu_);
-    last_taken_ = absl::Now();
+    last_taken_ = clock_.Now();
     while (!parked_.empty() && !taken) {
       ParkedShim shim = std::move(parked_.back());
       parked_.pop_back();
@@ -102,7 +101,7 @@ void ShimPool::Fill() {
     {
       absl::MutexLock lock(&mu_);
       if (!Wanted()) continue;
-      absl::Duration since = absl::Now() - last_taken_;
+      absl::Duration since = clock_.Now() - last_taken_;
       if (!parked_.empty() && since < kQuiet) {
         mu_.AwaitWithTimeout(absl::Condition(&stopping_), kQuiet - since);
         continue;

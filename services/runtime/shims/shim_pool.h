@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "libs/base/clock.h"
 #include "libs/base/unique_fd.h"
 #include "libs/os/spawn.h"
 
@@ -42,7 +43,7 @@ class ShimPool {
     // Collects the exit of one that is let go of.
     std::function<void(int pid)> reap;
   };
-  explicit ShimPool(Options options);
+  ShimPool(Options options, Clock& clock);
   // Lets go of all.
   ~ShimPool();
 
@@ -59,6 +60,7 @@ class ShimPool {
   bool MemoryIsShort() const;
 
   const Options options_;
+  Clock& clock_;
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   absl::Time last_taken_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "libs/base/clock.h"
 
 namespace darse::runtime {
 namespace {
@@ -17,19 +17,21 @@ namespace {
 class ShimPoolTest : public testing::Test {
  protected:
   std::unique_ptr<ShimPool> Make(int size) {
-    return std::make_unique<ShimPool>(ShimPool::Options{
-        .size = size,
-        .park = [this]() -> absl::StatusOr<ParkedShim> {
-          auto process = Process::Spawn({.program = "sleep", .args = {"600"}});
-          if (!process.ok()) return process.status();
-          pids_.insert(process->pid());
-          return ParkedShim{.id = absl::StrCat("id", ++made_), .process = *std::move(process)};
-        },
-        .memory =
-            [this] {
-              return std::pair<int64_t, int64_t>{available_, int64_t{4} << 30};
-            },
-        .reap = [this](int) { ++reaped_; }});
+    return std::make_unique<ShimPool>(
+        ShimPool::Options{.size = size,
+                          .park = [this]() -> absl::StatusOr<ParkedShim> {
+                            auto process = Process::Spawn({.program = "sleep", .args = {"600"}});
+                            if (!process.ok()) return process.status();
+                            pids_.insert(process->pid());
+                            return ParkedShim{.id = absl::StrCat("id", ++made_),
+                                              .process = *std::move(process)};
+                          },
+                          .memory =
+                              [this] {
+                                return std::pair<int64_t, int64_t>{available_, int64_t{4} << 30};
+                              },
+                          .reap = [this](int) { ++reaped_; }},
+        clock_);
   }
   ~ShimPoolTest() override {
     for (int pid : pids_) {
@@ -37,8 +39,9 @@ class ShimPoolTest : public testing::Test {
       waitpid(pid, nullptr, 0);
     }
   }
-  static absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
+  absl::Time Soon() { return clock_.Now() + absl::Seconds(20); }
 
+  RealClock clock_;
   std::atomic<int> made_{0}, reaped_{0};
   std::atomic<int64_t> available_{int64_t{2} << 30};
   std::set<int> pids_;
@@ -75,7 +78,7 @@ TEST_F(ShimPoolTest, OneThatHasDiedIsNotGiven) {
 TEST_F(ShimPoolTest, NothingIsKeptWhileMemoryIsShort) {
   available_ = int64_t{10} << 20;
   std::unique_ptr<ShimPool> pool = Make(1);
-  EXPECT_FALSE(pool->WaitUntilFull(absl::Now() + absl::Milliseconds(200)));
+  EXPECT_FALSE(pool->WaitUntilFull(clock_.Now() + absl::Milliseconds(200)));
   EXPECT_EQ(made_.load(), 0);
 }
 
