@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "libs/rpc/executor.h"
 
 namespace darse::rpc {
 
@@ -12,8 +12,7 @@ void Pump::Wake() {
   woken_ = true;
   if (state_ != State::kIdle) return;
   state_ = State::kQueued;
-  // The only way gRPC offers to run something on its own threads.
-  alarm_.Set(gpr_now(GPR_CLOCK_MONOTONIC), [this](bool) { Run(); });
+  Executor::Process().Run([this] { Run(); });
 }
 
 void Pump::Again() {

@@ -1,7 +1,6 @@
-// Runs a stream's body on gRPC's threads, never twice at a time, again whenever it was woken.
+// Runs a stream's body on the executor's or gRPC's threads, never twice at a time, again whenever
+// it was woken.
 #pragma once
-
-#include <grpcpp/alarm.h>
 
 #include <functional>
 
@@ -44,7 +43,6 @@ class Pump {
   bool again_ ABSL_GUARDED_BY(mu_) = false;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::function<void()> last_ ABSL_GUARDED_BY(mu_);
-  grpc::Alarm alarm_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace darse::rpc
