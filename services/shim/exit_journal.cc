@@ -11,7 +11,8 @@
 namespace darse::shim {
 
 absl::Status ExitJournalFile::Open(const std::string& path) {
-  bool is_new = access(path.c_str(), F_OK) < 0;
+  path_ = path;
+  name_is_durable_ = access(path.c_str(), F_OK) == 0;
   file_.Reset(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!file_.valid()) return SyscallError(errno, absl::StrCat("open ", path));
   std::string content;
@@ -25,15 +26,19 @@ absl::Status ExitJournalFile::Open(const std::string& path) {
     return SyscallError(errno, absl::StrCat("cut the torn end off ", path));
   }
   if (!journal.records.empty()) last_sequence_ = journal.records.back().sequence;
-  if (is_new) {
-    // The name must survive a power cut as well as the records.
-    UniqueFd directory(open(path.substr(0, path.rfind('/')).c_str(), O_RDONLY | O_CLOEXEC));
-    if (fsync(directory.get()) < 0) return SyscallError(errno, "fsync of the state directory");
-  }
+  return absl::OkStatus();
+}
+
+absl::Status ExitJournalFile::MakeNameDurable() {
+  if (name_is_durable_) return absl::OkStatus();
+  UniqueFd directory(open(path_.substr(0, path_.rfind('/')).c_str(), O_RDONLY | O_CLOEXEC));
+  if (fsync(directory.get()) < 0) return SyscallError(errno, "fsync of the state directory");
+  name_is_durable_ = true;
   return absl::OkStatus();
 }
 
 absl::Status ExitJournalFile::Append(ExitRecord& record) {
+  RETURN_IF_ERROR(MakeNameDurable());
   record.sequence = last_sequence_ + 1;
   std::string line = EncodeExitRecord(record);
   off_t before = lseek(file_.get(), 0, SEEK_END);

@@ -89,6 +89,8 @@ absl::Status Shim::Run() {
     UniqueFd(&attach)[3] = options_.attach;
     bool any = attach[0].valid() || attach[1].valid() || attach[2].valid();
     opened = BeginFirstProcess();
+    // While the process is being made.
+    journal_.MakeNameDurable().IgnoreError();
     if (opened.ok() && any) {
       // A client that detaches, or a runtime that dies, does not end the container's stdin: that
       // takes kCloseStdin.

@@ -37,6 +37,10 @@ absl::Status ContainerDir::WriteRecord(const ContainerRecord& record) const {
   return WriteFileVolatile(state_ + "/record", asked.SerializeAsString(), 0600);
 }
 
+absl::Status ContainerDir::RemoveRecord() const { return RemoveFile(state_ + "/record"); }
+
+bool ContainerDir::HasRecord() const { return Exists(state_ + "/record"); }
+
 absl::StatusOr<ContainerRecord> ContainerDir::ReadRecord() const {
   ASSIGN_OR_RETURN(std::string asked_bytes, ReadFile(state_ + "/record"));
   ASSIGN_OR_RETURN(std::string merged_bytes, ReadFile(state_ + "/merged"));

@@ -34,6 +34,9 @@ class ContainerDir {
   absl::Status Make() const;
   absl::Status Remove() const;
 
+  // A damaged database is rebuilt from directories with a record: first of all that goes.
+  absl::Status RemoveRecord() const;
+  bool HasRecord() const;
   absl::Status WriteRecord(const ContainerRecord& record) const;
   // What can be known without the database: id, name, specs, image, time. DATA_LOSS if it is
   // damaged.

@@ -237,6 +237,7 @@ class ContainerEngine {
   void WatchHealth(const ContainerRecord& record);
   // recover.cc
   absl::Status RebuildRecords();
+  void RemoveStrayDirs(const std::vector<std::string>& known);
   absl::Status RecoverOne(ContainerRecord record, bool rebooted);
   absl::Status AdoptRunning(ContainerRecord& record, const shim::Message& state);
   void StartAgain(const std::string& id, int attempt);

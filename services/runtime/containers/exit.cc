@@ -155,7 +155,10 @@ absl::Status ContainerEngine::ApplyExit(ContainerRecord& record, const shim::Exi
 
   health_.Forget(record.id);
   // Before anybody is told: who starts another container on the same port next must find it free.
-  LogFailure("the network was not detached", record.id, neighbours_.networks.Detach(record.id));
+  // One that removes itself lets go of it there.
+  if (!record.spec.auto_remove()) {
+    LogFailure("the network was not detached", record.id, neighbours_.networks.Detach(record.id));
+  }
   // The shim's journal is on disk, and the removal that follows is.
   RETURN_IF_ERROR(Commit(
       record, events,
@@ -254,8 +257,7 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   }
   RETURN_IF_ERROR(neighbours_.volumes.RemoveUses(record.id, delete_volumes, actor));
   RETURN_IF_ERROR(neighbours_.networks.Forget(record.id));
-  if (!record.cgroup_path.empty()) cgroups_.Delete(record.cgroup_path).IgnoreError();
-  RETURN_IF_ERROR(Dir(record.id).Remove());
+  RETURN_IF_ERROR(Dir(record.id).RemoveRecord());
   RETURN_IF_ERROR(db_.Write([&](sqlite::Transaction& tx) -> absl::Status {
     RETURN_IF_ERROR(ContainerStore::Delete(tx, record.id));
     // A request that made nothing may be repeated.
@@ -275,6 +277,9 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
     }
   }
   changes_.Notify(record.id);
+  // Nobody waits for these, and recovery finds what is left.
+  if (!record.cgroup_path.empty()) cgroups_.Delete(record.cgroup_path).IgnoreError();
+  LogFailure("a deleted container's directory is left", record.id, Dir(record.id).Remove());
   return absl::OkStatus();
 }
 

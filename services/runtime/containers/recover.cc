@@ -40,6 +40,7 @@ absl::Status ContainerEngine::Recover(bool rebooted) {
           {{"container", id}, {"why", recovered.ToString()}});
     }
   }
+  RemoveStrayDirs(ids);
   shim_pool_ = std::make_unique<ShimPool>(ShimPool::Options{
                                               .size = options_.shim_pool_size,
                                               .park = [this] { return ParkShim(); },
@@ -92,6 +93,17 @@ absl::Status ContainerEngine::RebuildRecords() {
   Log(LogLevel::kWarning, "the database was damaged: containers come from their directories",
       {{"containers", absl::StrCat(rebuilt)}});
   return absl::OkStatus();
+}
+
+// Of containers that were deleted, or never made.
+void ContainerEngine::RemoveStrayDirs(const std::vector<std::string>& known) {
+  for (const std::string& id : ListContainerDirs(options_.root)) {
+    if (std::find(known.begin(), known.end(), id) != known.end() || Dir(id).ShimIsAlive()) continue;
+    // With a record it is one that a damaged database has forgotten and that was not understood.
+    if (Dir(id).HasRecord() && db_.was_damaged()) continue;
+    cgroups_.Delete(CgroupPath(id)).IgnoreError();
+    Dir(id).Remove().IgnoreError();
+  }
 }
 
 absl::Status ContainerEngine::AdoptRunning(ContainerRecord& record, const shim::Message& state) {
