@@ -16,6 +16,7 @@ using netlink::Ipv4;
 using netlink::Ipv4Prefix;
 
 constexpr int kNetworkLength = 24;
+constexpr int kDefaultNetworkLength = 20;
 constexpr size_t kInterfaceNameSize = 15;
 constexpr size_t kMostDigits = 8;
 
@@ -31,9 +32,14 @@ bool AllHex(absl::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<Ipv4Prefix> ChooseSubnet(const Ipv4Prefix& pool,
+int SubnetLength(const Ipv4Prefix& pool, bool is_default) {
+  if (!is_default) return kNetworkLength;
+  return std::clamp(pool.length + 4, kDefaultNetworkLength, kNetworkLength);
+}
+
+absl::StatusOr<Ipv4Prefix> ChooseSubnet(const Ipv4Prefix& pool, int wanted_length,
                                         const std::vector<Ipv4Prefix>& taken) {
-  const int length = std::max(pool.length, kNetworkLength);
+  const int length = std::max(pool.length, wanted_length);
   const uint64_t size = uint64_t{1} << (32 - length);
   const uint64_t end = uint64_t{pool.Broadcast().bits} + 1;
   for (uint64_t start = pool.Network().bits; start < end; start += size) {

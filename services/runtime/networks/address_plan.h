@@ -12,9 +12,12 @@
 
 namespace darse::runtime {
 
-// The first /24 of the pool (or the whole pool, if it is smaller) that overlaps none of `taken`.
-// RESOURCE_EXHAUSTED if there is none.
-absl::StatusOr<netlink::Ipv4Prefix> ChooseSubnet(const netlink::Ipv4Prefix& pool,
+// Prefix length of a network: a /24, and for the default one, which every container without a
+// network of its own is on, a sixteenth of the pool as far as that is more, at most a /20.
+int SubnetLength(const netlink::Ipv4Prefix& pool, bool is_default);
+// The first subnet of that length of the pool (or the whole pool, if it is smaller) that overlaps
+// none of `taken`. RESOURCE_EXHAUSTED if there is none.
+absl::StatusOr<netlink::Ipv4Prefix> ChooseSubnet(const netlink::Ipv4Prefix& pool, int length,
                                                  const std::vector<netlink::Ipv4Prefix>& taken);
 // INVALID_ARGUMENT unless it is a network of at least two hosts besides its gateway and of at most
 // 2^24.
