@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/container/failure.h"
 #include "libs/container/hooks.h"
 #include "libs/container/process_setup.h"
 #include "libs/container/sync_socket.h"
+#include "libs/linux/capability/capability.h"
 #include "libs/linux/mount/root_path.h"
 #include "libs/linux/namespace/namespace.h"
 
@@ -178,6 +180,14 @@ absl::StatusOr<Command> Prepare(const Last& last, int sync) {
   RETURN_IF_ERROR(AtStep("user", identity.status()));
   std::vector<std::string> warnings;
   RETURN_IF_ERROR(AtStep("limit", ApplyLimits(process, warnings)));
+  if (process.capabilities.has_value()) {
+    const capability::Sets& sets = *process.capabilities;
+    if (capability::Set lost = sets.ambient & ~capability::RaisableAmbient(sets); lost != 0) {
+      warnings.push_back(absl::StrCat(
+          "process.capabilities.ambient: not raised, as they are not permitted and inheritable: ",
+          absl::StrJoin(capability::Names(lost), " ")));
+    }
+  }
   RETURN_IF_ERROR(SendWarnings(sync, warnings));
   GiveStdio(identity->uid, identity->gid);
   // As root, for a directory that the user may only use; again as the user below.

@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from darse_testing import BIN  # noqa: E402
 from first import DarseSide, DockerSide, pss, spread, timed  # noqa: E402
+from peer import install  # noqa: E402
 
 RUNS = 100
 BURST = 100
@@ -134,6 +135,7 @@ def thousand(side):
 
 def main():
     wanted = sys.argv[1:] or ["oci", "run", "burst", "thousand"]
+    install()
     print("| what | darse | peer | ratio |\n|---|---|---|---|", flush=True)
     if set(wanted) - {"oci", "run", "burst", "thousand"}:
         sys.exit(__doc__)

@@ -175,7 +175,7 @@ absl::Status ApplyRest(const Sets& sets) {
     return SyscallError(errno, "clear the ambient set");
   }
   for (int i = 0; i < 64; ++i) {
-    if (!(sets.ambient & Bit(i))) continue;
+    if (!(RaisableAmbient(sets) & Bit(i))) continue;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) < 0) {
       return SyscallError(errno, absl::StrCat("raise ", Name(i), " in the ambient set"));
     }

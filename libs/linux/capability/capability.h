@@ -39,10 +39,16 @@ struct Sets {
   bool operator==(const Sets&) const = default;
 };
 
+// Those of the ambient set that the kernel can raise: they must be permitted and inheritable too.
+// runc's own `spec` asks for more, and it passes over the rest.
+inline Set RaisableAmbient(const Sets& sets) {
+  return sets.ambient & sets.permitted & sets.inheritable;
+}
+
 // Bounding first, while this process may still drop from it. Call before the user changes.
 absl::Status ApplyBounding(Set bounding);
 // Call after the user has changed (with PR_SET_KEEPCAPS): permitted, effective, inheritable,
-// ambient.
+// ambient as far as it can be raised.
 absl::Status ApplyRest(const Sets& sets);
 
 }  // namespace darse::capability

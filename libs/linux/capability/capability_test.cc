@@ -1,5 +1,8 @@
 #include "libs/linux/capability/capability.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -26,6 +29,23 @@ TEST(CapabilityTest, AdjustAddsDropsAndKnowsAll) {
   // What the host lacks cannot be given.
   EXPECT_EQ(*Adjust({"ALL"}, {}, Bit(3)), Bit(3));
   EXPECT_FALSE(Adjust({"NOPE"}, {}, all).ok());
+}
+
+TEST(CapabilityTest, AmbientIsRaisedWhereItIsPermittedAndInheritable) {
+  Sets sets = {.permitted = Bit(1) | Bit(2), .inheritable = Bit(2) | Bit(3), .ambient = ~Set{0}};
+  EXPECT_EQ(RaisableAmbient(sets), Bit(2));
+}
+
+// As `runc spec` writes it: nothing is inheritable.
+TEST(CapabilityTest, AnAmbientSetThatCannotBeRaisedIsNoError) {
+  pid_t child = fork();
+  if (child == 0) {
+    absl::Status applied = ApplyRest({.ambient = Bit(5)});
+    _exit(applied.ok() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(CapabilityTest, DefaultIsDockersFourteen) {

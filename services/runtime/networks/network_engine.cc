@@ -158,7 +158,8 @@ absl::StatusOr<Network> NetworkEngine::State::CreateRecord(const CreateNetworkOp
       taken.push_back(route.destination);
     }
     if (!subnet) {
-      ASSIGN_OR_RETURN(subnet, ChooseSubnet(pool, SubnetLength(pool, wanted.name == kDefaultNetwork), taken));
+      ASSIGN_OR_RETURN(
+          subnet, ChooseSubnet(pool, SubnetLength(pool, wanted.name == kDefaultNetwork), taken));
     }
     network = {.id = id,
                .name = wanted.name,
