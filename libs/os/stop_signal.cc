@@ -26,4 +26,11 @@ int StopSignal::Wait() {
   }
 }
 
+int StopSignal::Wait(absl::FunctionRef<void()> now_and_then) {
+  constexpr int kFirstMs = 3'000, kEveryMs = 60'000;
+  pollfd stop = {.fd = fd_.get(), .events = POLLIN};
+  for (int timeout = kFirstMs; poll(&stop, 1, timeout) == 0; timeout = kEveryMs) now_and_then();
+  return Wait();
+}
+
 }  // namespace darse

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "absl/functional/function_ref.h"
 #include "libs/base/unique_fd.h"
 
 namespace darse {
@@ -17,6 +18,8 @@ class StopSignal {
 
   // Blocks until one of them comes and answers which.
   int Wait();
+  // As Wait(), but calls `now_and_then` after a few seconds, and then once a minute.
+  int Wait(absl::FunctionRef<void()> now_and_then);
   // Readable when one of them has come.
   int fd() const { return fd_.get(); }
 

@@ -10,6 +10,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/log.h"
 #include "libs/os/files.h"
+#include "libs/os/idle_memory.h"
 #include "libs/os/process_identity.h"
 #include "libs/os/stop_signal.h"
 #include "libs/settings/settings.h"
@@ -44,6 +45,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   darse::InitLog("builder", settings->log_level);
+  darse::ShareOneHeap();
   darse::StopSignal stop;
   darse::RealClock clock;
   auto server = darse::builder::BuilderServer::Start(*settings, clock, NewId);
@@ -51,7 +53,7 @@ int main(int argc, char** argv) {
   std::string pid_file = settings->PidPath("builder");
   if (absl::Status written = darse::WriteOwnPidFile(pid_file); !written.ok()) return Fail(written);
   darse::Log(darse::LogLevel::kInfo, "ready", {{"socket", settings->SocketPath("builder")}});
-  stop.Wait();
+  stop.Wait(darse::ReleaseIdleMemory);
   darse::Log(darse::LogLevel::kInfo, "stopping");
   server->reset();
   darse::RemoveFile(pid_file).IgnoreError();

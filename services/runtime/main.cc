@@ -3,6 +3,7 @@
 
 #include "libs/base/clock.h"
 #include "libs/base/log.h"
+#include "libs/os/idle_memory.h"
 #include "libs/os/stop_signal.h"
 #include "libs/settings/settings.h"
 #include "services/runtime/node/node_engine.h"
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   }
   darse::InitLog("runtime", settings->log_level);
   // Before any thread.
+  darse::ShareOneHeap();
   darse::StopSignal stop;
   darse::RealClock clock;
   absl::StatusOr<std::unique_ptr<darse::runtime::RuntimeServer>> server =
@@ -35,7 +37,7 @@ int main(int argc, char** argv) {
   }
   darse::Log(darse::LogLevel::kInfo, "serving",
              {{"socket", settings->SocketPath("runtime")}, {"root", settings->root}});
-  stop.Wait();
+  stop.Wait(darse::ReleaseIdleMemory);
   darse::Log(darse::LogLevel::kInfo, "stopping; containers go on");
   (*server)->Stop(absl::Seconds(2));
   return 0;

@@ -6,6 +6,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/log.h"
 #include "libs/os/files.h"
+#include "libs/os/idle_memory.h"
 #include "libs/os/process_identity.h"
 #include "libs/os/stop_signal.h"
 #include "libs/settings/settings.h"
@@ -21,6 +22,7 @@ int Fail(const absl::Status& status, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  darse::ShareOneHeap();
   darse::StopSignal stop;
   absl::StatusOr<darse::Settings> settings = darse::LoadSettings(argc, argv, environ);
   darse::InitLog("scheduler", settings.ok() ? settings->log_level : darse::LogLevel::kInfo);
@@ -42,7 +44,7 @@ int main(int argc, char** argv) {
   std::string pid_path = settings->PidPath("scheduler");
   absl::Status written = darse::WriteOwnPidFile(pid_path);
   if (!written.ok()) return Fail(written, 1);
-  stop.Wait();
+  stop.Wait(darse::ReleaseIdleMemory);
   darse::Log(darse::LogLevel::kInfo, "stopping");
   server->reset();
   darse::RemoveFile(pid_path).IgnoreError();

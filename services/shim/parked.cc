@@ -4,7 +4,7 @@
 
 #include "libs/base/status_macros.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
-#include "services/shim/idle_memory.h"
+#include "libs/os/idle_memory.h"
 #include "services/shim/lease.h"
 #include "services/shim/packet.h"
 #include "services/shim/protocol.h"

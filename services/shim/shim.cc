@@ -18,7 +18,7 @@
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/container/failure.h"
-#include "services/shim/idle_memory.h"
+#include "libs/os/idle_memory.h"
 #include "services/shim/packet.h"
 
 namespace darse::shim {

@@ -2,6 +2,7 @@
 // builder ls, prune, builds.
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "libs/base/status_macros.h"
+#include "libs/base/unique_fd.h"
 #include "tools/darse/build/build_view.h"
 #include "tools/darse/build/context.h"
 #include "tools/darse/build/upload.h"
@@ -126,14 +128,17 @@ class BuildWatch {
 
   absl::StatusOr<Build> Run() {
     std::atomic<bool> done{false};
+    // Readable then, too: nobody waits for the watcher's next look.
+    UniqueFd ended(eventfd(0, EFD_CLOEXEC));
     CaughtSignals caught({SIGINT, SIGTERM});
-    std::thread watcher([&] { WaitForSignals(caught, done); });
+    std::thread watcher([&] { WaitForSignals(caught, done, ended.get()); });
     absl::Status status;
     while (true) {
       status = Read();
       if (!status.ok() || Ended(view_.build())) break;
     }
     done.store(true);
+    eventfd_write(ended.get(), 1);
     watcher.join();
     Show(view_.End());
     RETURN_IF_ERROR(status);
@@ -176,9 +181,9 @@ class BuildWatch {
     return end;
   }
 
-  void WaitForSignals(CaughtSignals& caught, const std::atomic<bool>& done) {
+  void WaitForSignals(CaughtSignals& caught, const std::atomic<bool>& done, int ended) {
     while (!done.load()) {
-      if (caught.Wait(-1, 100) != 0) {
+      if (caught.Wait(ended, 100) != 0) {
         canceled_.store(true);
         CancelBuildRequest request;
         request.set_id(id_);

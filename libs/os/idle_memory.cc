@@ -1,4 +1,4 @@
-#include "services/shim/idle_memory.h"
+#include "libs/os/idle_memory.h"
 
 #include <elf.h>
 #include <link.h>
@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-namespace darse::shim {
+namespace darse {
 namespace {
 
 int ReleaseSegments(dl_phdr_info* object, size_t, void*) {
@@ -45,4 +45,6 @@ void ReleaseIdleMemory() {
   dl_iterate_phdr(ReleaseSegments, nullptr);
 }
 
-}  // namespace darse::shim
+void ShareOneHeap() { mallopt(M_ARENA_MAX, 2); }
+
+}  // namespace darse
