@@ -1,4 +1,4 @@
-"""Boots Debian's cloud kernel in QEMU, without KVM, with all cgroup v2 controllers on, and runs a script in it.
+"""Boots Debian's cloud kernel in QEMU, without KVM, with the control groups that are asked for, and runs a script in it.
 
 The machine is an initramfs made for the occasion: busybox, the programs asked for with the libraries they need, the kernel
 modules that Darse needs. It ends when the script ends; what the script prints is the answer.
@@ -15,22 +15,29 @@ META_PACKAGE = "linux-image-cloud-amd64"
 MODULES = ["overlay", "bridge", "veth", "nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_reject_inet",
            "nf_nat", "br_netfilter", "nft_fib_inet", "nft_redir", "virtio_net"]
 
+# The initramfs cannot be pivoted away from, as containers do with their root: all moves to a tmpfs first.
 INIT = """#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mkdir -p /new
+mount -t tmpfs -o size=90% tmpfs /new
+for d in /*; do [ $d = /new ] || cp -a $d /new/; done
+exec switch_root /new /second
+"""
+
+SECOND = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm /run /tmp /var/tmp /root
+mkdir -p /dev/pts /dev/shm /run /tmp /var/tmp /var/lib /root
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
-mount -t tmpfs tmpfs /var
-mkdir -p /var/tmp /var/lib
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo +$c > /sys/fs/cgroup/cgroup.subtree_control; done
+@CGROUPS@
 for m in $(cat /modules); do insmod $m 2>/dev/null; done
 ip link set lo up
+dmesg -n 1
 cd /
 echo VM-BEGIN
 sh /script
@@ -38,10 +45,39 @@ echo "VM-END $?"
 poweroff -f
 """
 
+# How control groups are mounted: what users have, what they had, and what systemd's hybrid mode makes.
+CGROUPS = {
+    "v2": ("cgroup_no_v1=all", """
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo +$c > /sys/fs/cgroup/cgroup.subtree_control; done
+"""),
+    "v1": ("", """
+mount -t tmpfs tmpfs /sys/fs/cgroup
+for c in cpuset cpu cpuacct blkio memory devices freezer pids hugetlb net_cls net_prio perf_event; do
+  mkdir /sys/fs/cgroup/$c && mount -t cgroup -o $c cgroup /sys/fs/cgroup/$c
+done
+"""),
+    "hybrid": ("", """
+mount -t tmpfs tmpfs /sys/fs/cgroup
+for c in cpuset cpu,cpuacct blkio memory devices freezer pids hugetlb net_cls,net_prio perf_event; do
+  mkdir /sys/fs/cgroup/$c && mount -t cgroup -o $c cgroup /sys/fs/cgroup/$c
+done
+ln -s cpu,cpuacct /sys/fs/cgroup/cpu; ln -s cpu,cpuacct /sys/fs/cgroup/cpuacct
+ln -s net_cls,net_prio /sys/fs/cgroup/net_cls; ln -s net_cls,net_prio /sys/fs/cgroup/net_prio
+mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
+mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+"""),
+}
+
 
 def kernel():
     """(vmlinuz, modules directory), downloaded once as a package and unpacked, never installed."""
-    depends = subprocess.run(["apt-cache", "depends", META_PACKAGE], stdout=subprocess.PIPE, text=True, check=True).stdout
+    ask = ["apt-cache", "depends", META_PACKAGE]
+    depends = subprocess.run(ask, stdout=subprocess.PIPE, text=True, check=False).stdout
+    if "Depends:" not in depends:
+        subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
+        depends = subprocess.run(ask, stdout=subprocess.PIPE, text=True, check=True).stdout
     package = next(line.split()[1] for line in depends.splitlines() if "Depends:" in line)
     unpacked = os.path.join(CACHE, package)
     if not os.path.isdir(unpacked):
@@ -84,8 +120,10 @@ def _libraries(program):
                 yield word
 
 
-def run(script, programs=(), files=(), timeout=180, memory="1024M"):
-    """(exit code, output) of `script`, a text for sh. `programs`: {name in /usr/bin: path here}; `files`: {path: path}."""
+def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2"):
+    """(exit code, output) of `script`, a text for sh. `programs`: {path: path here}, copied with the libraries they
+    need; `files`: {path: path here}; `cgroups`: a key of CGROUPS."""
+    argument, mounts = CGROUPS[cgroups]
     vmlinuz, modules = kernel()
     with tempfile.TemporaryDirectory(prefix="darse-vm-", dir="/var/tmp") as work:
         root = os.path.join(work, "root")
@@ -99,7 +137,8 @@ def run(script, programs=(), files=(), timeout=180, memory="1024M"):
             if applet != "busybox":
                 os.symlink("busybox", os.path.join(root, "bin", applet))
         for name, path in dict(programs).items():
-            shutil.copy(path, os.path.join(root, "usr/bin", name))
+            os.makedirs(os.path.dirname(root + name), exist_ok=True)
+            shutil.copy(path, root + name)
             for library in _libraries(path):
                 target = root + library
                 os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -113,12 +152,13 @@ def run(script, programs=(), files=(), timeout=180, memory="1024M"):
             name = f"/modules.d/{number:02d}-{os.path.basename(module)}"
             shutil.copy(os.path.join(modules, module), root + name)
             names.append(name)
-        for path, text in (("init", INIT), ("script", script), ("modules", "\n".join(names) + "\n"),
+        for path, text in (("init", INIT), ("second", SECOND.replace("@CGROUPS@", mounts)), ("script", script), ("modules", "\n".join(names) + "\n"),
                            ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("etc/group", "root:x:0:\n"),
                            ("etc/resolv.conf", ""), ("etc/hosts", "127.0.0.1 localhost\n")):
             with open(os.path.join(root, path), "w", encoding="utf-8") as out:
                 out.write(text)
-        os.chmod(os.path.join(root, "init"), 0o755)
+        for path in ("init", "second"):
+            os.chmod(os.path.join(root, path), 0o755)
         initrd = os.path.join(work, "initrd")
         with open(initrd, "wb") as out:
             listing = subprocess.run(["find", "."], cwd=root, stdout=subprocess.PIPE, check=True).stdout
@@ -126,7 +166,7 @@ def run(script, programs=(), files=(), timeout=180, memory="1024M"):
         done = subprocess.run(
             ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory, "-nographic",
              "-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel", vmlinuz, "-initrd", initrd, "-append",
-             "console=ttyS0 quiet panic=-1 cgroup_no_v1=all psi=1 mitigations=off"],
+             f"console=ttyS0 quiet panic=-1 psi=1 mitigations=off {argument}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False)
     text = done.stdout.decode(errors="replace").replace("\r", "")
     if "VM-BEGIN\n" not in text or "VM-END " not in text:

@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <thread>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
@@ -45,34 +48,51 @@ absl::StatusOr<UniqueFd> Finish(int context, const std::string& type, uint64_t a
   return mount;
 }
 
-// Colons separate layers in the old option; a backslash keeps one that is in a name.
-std::string Escape(const std::string& path) {
-  return absl::StrReplaceAll(path, {{"\\", "\\\\"}, {":", "\\:"}, {",", "\\,"}});
+// The upper directory becomes a layer by itself: whatever the kernel's defaults are, it may not
+// refer to the ones below.
+constexpr const char* kPlainUpper[] = {"redirect_dir", "metacopy", "index"};
+
+absl::StatusOr<UniqueFd> OpenPlace(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return SyscallError(errno, absl::StrCat("mount overlay: layer ", path));
+  return fd;
 }
 
-absl::StatusOr<UniqueFd> MakeOverlayByPage(const OverlaySource& source) {
+// Before kernel 6.5 all options are one text of at most a page, and fsconfig(2) takes 255 bytes of
+// it. So the directories are named by their descriptors, relative to /proc/self/fd ("9:10:11"), for
+// mount(2). That wants a place, which is found in a mount namespace of this thread's own; and the
+// kernel wants directories that were opened there.
+absl::StatusOr<UniqueFd> MountOverlayHere(const OverlaySource& source) {
+  if (unshare(CLONE_NEWNS) < 0) return SyscallError(errno, "mount overlay: new mount namespace");
+  if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) {
+    return SyscallError(errno, "mount overlay: keep mounts to ourselves");
+  }
+  std::vector<UniqueFd> places;
   std::string options = "lowerdir=";
-  for (size_t i = 0; i < source.lower_dirs.size(); ++i) {
-    absl::StrAppend(&options, i == 0 ? "" : ":", Escape(source.lower_dirs[i]));
+  for (const std::string& lower : source.lower_dirs) {
+    absl::StrAppend(&options, places.empty() ? "" : ":");
+    ASSIGN_OR_RETURN(places.emplace_back(), OpenPlace(lower));
+    absl::StrAppend(&options, places.back().get());
   }
   if (!source.upper_dir.empty()) {
-    absl::StrAppend(&options, ",upperdir=", Escape(source.upper_dir),
-                    ",workdir=", Escape(source.work_dir));
+    for (const auto& [key, path] :
+         {std::pair(",upperdir=", source.upper_dir), std::pair(",workdir=", source.work_dir)}) {
+      ASSIGN_OR_RETURN(places.emplace_back(), OpenPlace(path));
+      absl::StrAppend(&options, key, places.back().get());
+    }
+    for (const char* option : kPlainUpper) absl::StrAppend(&options, ",", option, "=off");
   }
   if (options.size() >= static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
     return absl::ResourceExhaustedError(absl::StrCat("mount overlay: the names of ",
                                                      source.lower_dirs.size(),
                                                      " layers do not fit into a page"));
   }
-  // mount(2) wants a place; the work directory's parent would do, but a lower directory always
-  // exists.
+  if (chdir("/proc/self/fd") < 0) return SyscallError(errno, "mount overlay: /proc/self/fd");
   const std::string& place = source.lower_dirs.back();
-  if (::mount("overlay", place.c_str(), "overlay", 0, options.c_str()) < 0) {
+  if (mount("overlay", place.c_str(), "overlay", 0, options.c_str()) < 0) {
     return SyscallError(errno, "mount overlay");
   }
-  absl::StatusOr<UniqueFd> clone = CloneMount(AT_FDCWD, place, false);
-  umount2(place.c_str(), MNT_DETACH);
-  return clone;
+  return CloneMount(AT_FDCWD, place, false);
 }
 
 }  // namespace
@@ -92,23 +112,41 @@ absl::StatusOr<UniqueFd> MakeMount(const std::string& type, const std::string& s
   return Finish(context.get(), type, attributes);
 }
 
+absl::StatusOr<UniqueFd> MakeOverlayAsOnePage(const OverlaySource& source) {
+  absl::StatusOr<UniqueFd> made = absl::InternalError("");
+  std::thread([&] { made = MountOverlayHere(source); }).join();
+  return made;
+}
+
+namespace {
+
+// Such a kernel takes every option, even this one, and complains in the system's log when it
+// mounts.
+bool TakesOnePage() {
+  UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
+  return context.valid() && fsconfig(context.get(), FSCONFIG_SET_FLAG,
+                                     "darse-asks-whether-options-are-checked", nullptr, 0) == 0;
+}
+
+}  // namespace
+
 absl::StatusOr<UniqueFd> MakeOverlay(const OverlaySource& source) {
+  static const bool takes_one_page = TakesOnePage();
+  if (takes_one_page) return MakeOverlayAsOnePage(source);
   UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
   if (!context.valid()) return SyscallError(errno, "mount overlay");
   bool added = true;
   for (const std::string& lower : source.lower_dirs) {
     added = fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower.c_str(), 0) == 0;
     if (added) continue;
-    // EINVAL is an old kernel's word for "unknown option" too: let the old way decide.
-    if (errno == EINVAL) return MakeOverlayByPage(source);
+    // EINVAL is the word for "unknown option" too, in the releases between.
+    if (errno == EINVAL) return MakeOverlayAsOnePage(source);
     return ContextError(context.get(), errno, absl::StrCat("mount overlay: layer ", lower));
   }
   if (!source.upper_dir.empty()) {
     RETURN_IF_ERROR(SetString(context.get(), "overlay", "upperdir", source.upper_dir));
     RETURN_IF_ERROR(SetString(context.get(), "overlay", "workdir", source.work_dir));
-    // The upper directory becomes a layer by itself: whatever the kernel's defaults are, it may not
-    // refer to the ones below.
-    for (const char* option : {"redirect_dir", "metacopy", "index"}) {
+    for (const char* option : kPlainUpper) {
       RETURN_IF_ERROR(SetString(context.get(), "overlay", option, "off"));
     }
   }

@@ -22,9 +22,11 @@ struct OverlaySource {
   std::vector<std::string> lower_dirs;  // top first
   std::string upper_dir, work_dir;      // both empty: read-only
 };
-// Takes any number of layers where the kernel (6.5) lets them be added one by one; before, as many
-// as fit into a page.
+// Takes any number of layers where the kernel (6.5) lets them be added one by one; before, some
+// 900.
 absl::StatusOr<UniqueFd> MakeOverlay(const OverlaySource& source);
+// The way of older kernels, which MakeOverlay falls back to.
+absl::StatusOr<UniqueFd> MakeOverlayAsOnePage(const OverlaySource& source);
 
 // A detached copy of the mount at `path` (below `directory`, or of that fd itself if `path` is
 // empty).

@@ -1,0 +1,86 @@
+// Overlays on the real kernel, both ways.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "libs/linux/mount/mount_calls.h"
+#include "libs/os/files.h"
+
+namespace darse::mnt {
+namespace {
+
+using Make = absl::StatusOr<UniqueFd> (*)(const OverlaySource&);
+
+class OverlayTest : public testing::TestWithParam<Make> {
+ protected:
+  OverlayTest() {
+    char name[] = "/var/tmp/darse-overlay-XXXXXX";
+    base_ = mkdtemp(name);
+  }
+  ~OverlayTest() override { RemoveTree(base_).IgnoreError(); }
+
+  // A directory with a file of the same name in it.
+  std::string Layer(const std::string& name) {
+    std::string path = absl::StrCat(base_, "/", name);
+    mkdir(path.c_str(), 0755);
+    std::ofstream(absl::StrCat(path, "/", name)) << name;
+    std::ofstream(absl::StrCat(path, "/same")) << name;
+    return path;
+  }
+  static std::string Read(int root, const std::string& path) {
+    UniqueFd file(openat(root, path.c_str(), O_RDONLY | O_CLOEXEC));
+    return file.valid() ? ReadFd(file.get()).value_or("") : "";
+  }
+
+  std::string base_;
+};
+
+TEST_P(OverlayTest, HoldsAHundredLayersTheFirstOnTop) {
+  OverlaySource source;
+  for (int i = 0; i < 100; ++i) source.lower_dirs.push_back(Layer(absl::StrCat("layer", i)));
+  auto root = GetParam()(source);
+  ASSERT_TRUE(root.ok()) << root.status();
+  EXPECT_EQ(Read(root->get(), "same"), "layer0");
+  EXPECT_EQ(Read(root->get(), "layer99"), "layer99");
+  EXPECT_LT(openat(root->get(), "new", O_CREAT | O_WRONLY, 0600), 0);
+}
+
+TEST_P(OverlayTest, WritesGoToTheUpperDirectory) {
+  OverlaySource source = {
+      .lower_dirs = {Layer("a:b,c")}, .upper_dir = base_ + "/upper", .work_dir = base_ + "/work"};
+  mkdir(source.upper_dir.c_str(), 0755);
+  mkdir(source.work_dir.c_str(), 0700);
+  auto root = GetParam()(source);
+  ASSERT_TRUE(root.ok()) << root.status();
+  UniqueFd file(openat(root->get(), "new", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  ASSERT_TRUE(file.valid());
+  EXPECT_EQ(access((source.upper_dir + "/new").c_str(), F_OK), 0);
+}
+
+TEST_P(OverlayTest, LeavesNoMountOfTheHosts) {
+  ASSERT_TRUE(GetParam()({.lower_dirs = {Layer("one"), Layer("two")}}).ok());
+  std::ifstream mounts("/proc/self/mountinfo");
+  std::string text((std::istreambuf_iterator<char>(mounts)), {});
+  EXPECT_EQ(text.find(base_), std::string::npos);
+  char here[4096];
+  EXPECT_NE(getcwd(here, sizeof(here)), nullptr);
+  EXPECT_STRNE(here, "/proc/self/fd");
+}
+
+TEST_P(OverlayTest, SaysWhichLayerIsMissing) {
+  auto root = GetParam()({.lower_dirs = {Layer("one"), base_ + "/none"}});
+  ASSERT_FALSE(root.ok());
+  EXPECT_NE(root.status().message().find("/none"), std::string::npos) << root.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, OverlayTest, testing::Values(&MakeOverlay, &MakeOverlayAsOnePage),
+                         [](const auto& test) {
+                           return test.param == &MakeOverlay ? "AsTheKernelLikes" : "AsOnePage";
+                         });
+
+}  // namespace
+}  // namespace darse::mnt
