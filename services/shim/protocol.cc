@@ -65,6 +65,7 @@ class Reader {
     uint8_t tag = static_cast<uint8_t>(rest_[0]);
     uint64_t length = Little(rest_.substr(1, 4));
     if (rest_.size() - 5 < length) return absl::InvalidArgumentError("shim packet: cut short");
+    if (length == 0) return absl::InvalidArgumentError("shim packet: an empty field");
     Field field = {tag, rest_.substr(5, length)};
     rest_.remove_prefix(5 + length);
     return field;

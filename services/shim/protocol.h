@@ -129,7 +129,7 @@ struct Message {
 
 std::string EncodeRequest(const Request& request);
 std::string EncodeMessage(const Message& message);
-// INVALID_ARGUMENT for anything that the encoders do not make.
+// INVALID_ARGUMENT for what is not of this format; a field that is missing has its default value.
 absl::StatusOr<Request> DecodeRequest(absl::string_view packet);
 absl::StatusOr<Message> DecodeMessage(absl::string_view packet);
 

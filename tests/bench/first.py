@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from darse_testing import BIN, Darse, build, busybox_rootfs  # noqa: E402
-from peer import Docker  # noqa: E402
+from docker_peer import Docker  # noqa: E402
 
 RUNS = 20
 STARTS = 30

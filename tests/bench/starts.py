@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from darse_testing import BIN  # noqa: E402
 from first import DarseSide, DockerSide, pss, spread, timed  # noqa: E402
-from peer import install  # noqa: E402
+from docker_peer import install  # noqa: E402
 
 RUNS = 100
 BURST = 100

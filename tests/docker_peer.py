@@ -23,19 +23,21 @@ def _tables():
 
 
 class Docker:
-    def __init__(self):
+    """`arguments`: more of dockerd's; `bridge`: the name of one that is made for it, `octet` its 172.31.<octet>.0/24."""
+
+    def __init__(self, arguments=(), bridge="dbench0", octet=254):
         install()
         self.tables = _tables()
         self.base = tempfile.mkdtemp(prefix="darse-bench-docker-", dir="/var/tmp")
         self.socket = f"unix://{self.base}/docker.sock"
-        self.bridge = "dbench0"
+        self.bridge = bridge
         subprocess.run(["ip", "link", "add", self.bridge, "type", "bridge"], check=True)
-        subprocess.run(["ip", "addr", "add", "172.31.254.1/24", "dev", self.bridge], check=True)
+        subprocess.run(["ip", "addr", "add", f"172.31.{octet}.1/24", "dev", self.bridge], check=True)
         subprocess.run(["ip", "link", "set", self.bridge, "up"], check=True)
         self.log = open(f"{self.base}/dockerd.log", "wb")
         self.daemon = subprocess.Popen(
             ["dockerd", "--data-root", f"{self.base}/data", "--exec-root", f"{self.base}/exec", "--pidfile",
-             f"{self.base}/docker.pid", "-H", self.socket, "--bridge", self.bridge],
+             f"{self.base}/docker.pid", "-H", self.socket, "--bridge", self.bridge, *arguments],
             stdout=self.log, stderr=self.log, env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
         deadline = time.monotonic() + 30
         while self.run("version", check=False).returncode != 0:
