@@ -7,8 +7,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
@@ -20,6 +24,7 @@
 namespace darse::container {
 namespace {
 
+// `strings` must outlive them.
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   for (const std::string& string : strings) pointers.push_back(const_cast<char*>(string.c_str()));
@@ -27,8 +32,50 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
+// What a hook says on stderr is why it failed: the last of it goes into the error.
+constexpr size_t kMostSaid = 2000;
+
+void Hear(int said, std::string& text) {
+  char buffer[4096];
+  for (ssize_t got; (got = read(said, buffer, sizeof(buffer))) > 0;) {
+    text.append(buffer, static_cast<size_t>(got));
+    if (text.size() > kMostSaid) text.erase(0, text.size() - kMostSaid);
+  }
+}
+
+int64_t NowMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// False when the time is up.
+bool WaitForHook(int pidfd, int said, int timeout_s, std::string& text) {
+  int64_t deadline = NowMs() + int64_t{timeout_s} * 1000;
+  // A descendant may keep the pipe open for as long as it likes: only the hook itself counts.
+  pollfd wait[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = said, .events = POLLIN}};
+  for (;;) {
+    int64_t left = timeout_s > 0 ? std::max<int64_t>(deadline - NowMs(), 0) : -1;
+    int ready = poll(wait, 2, static_cast<int>(left));
+    if (ready == 0) return false;
+    if (ready < 0 && errno != EINTR) return true;
+    if (ready > 0 && wait[1].revents != 0) {
+      Hear(said, text);
+      if ((wait[1].revents & POLLHUP) != 0) wait[1].fd = -1;
+    }
+    if (ready > 0 && wait[0].revents != 0) {
+      Hear(said, text);
+      return true;
+    }
+  }
+}
+
 absl::Status RunHook(const Hook& hook, int input) {
-  std::vector<char*> args = Pointers(hook.args.empty() ? std::vector{hook.path} : hook.args);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return SyscallError(errno, "hook: pipe");
+  UniqueFd ours(ends[0]), theirs(ends[1]);
+  const std::vector<std::string> words = hook.args.empty() ? std::vector{hook.path} : hook.args;
+  std::vector<char*> args = Pointers(words);
   std::vector<char*> env = Pointers(hook.env);
   ASSIGN_OR_RETURN(ns::Cloned child, ns::Clone({}));
   if (child.pid == 0) {
@@ -37,29 +84,28 @@ absl::Status RunHook(const Hook& hook, int input) {
     sigprocmask(SIG_SETMASK, &none, nullptr);
     lseek(input, 0, SEEK_SET);
     dup2(input, 0);
+    fcntl(theirs.get(), F_SETFL, 0);
+    dup2(theirs.get(), 2);
     execve(hook.path.c_str(), args.data(), env.data());
     _exit(127);
   }
-  pollfd wait = {.fd = child.pidfd.get(), .events = POLLIN};
-  int ready;
-  do {
-    ready = poll(&wait, 1, hook.timeout_s > 0 ? hook.timeout_s * 1000 : -1);
-  } while (ready < 0 && errno == EINTR);
-  if (ready == 0) kill(child.pid, SIGKILL);
+  theirs.Reset();
+  std::string said;
+  bool in_time = WaitForHook(child.pidfd.get(), ours.get(), hook.timeout_s, said);
+  if (!in_time) kill(child.pid, SIGKILL);
   int status = 0;
   while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
   }
-  if (ready == 0) {
+  if (!in_time) {
     return absl::DeadlineExceededError(
         absl::StrCat("hook ", hook.path, ": not done after ", hook.timeout_s, " s"));
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
-  if (WIFEXITED(status)) {
-    return absl::AbortedError(
-        absl::StrCat("hook ", hook.path, ": exit code ", WEXITSTATUS(status)));
-  }
+  std::string how = WIFEXITED(status) ? absl::StrCat("exit code ", WEXITSTATUS(status))
+                                      : absl::StrCat("killed by signal ", WTERMSIG(status));
+  absl::string_view why = absl::StripAsciiWhitespace(said);
   return absl::AbortedError(
-      absl::StrCat("hook ", hook.path, ": killed by signal ", WTERMSIG(status)));
+      absl::StrCat("hook ", hook.path, ": ", how, why.empty() ? "" : ": ", why));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Hostile config.json, process and resources objects: values or a status, never a crash; and what the
-// specification says of a value that was accepted holds.
+// Hostile config.json, process and resources objects: values or a status, never a crash; and what
+// the specification says of a value that was accepted holds.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

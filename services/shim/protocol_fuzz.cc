@@ -1,6 +1,6 @@
-// What the runtime and a shim read from each other and from files: requests, messages, shim.json and
-// the exit journal. An answer or a status, never a crash; what was read is written so that it can be
-// read again.
+// What the runtime and a shim read from each other and from files: requests, messages, shim.json
+// and the exit journal. An answer or a status, never a crash; what was read is written so that it
+// can be read again.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -23,6 +23,12 @@ absl::Status NoCgroup(const std::string& path) {
   return absl::NotFoundError(absl::StrCat("cgroup ", path, ": does not exist"));
 }
 
+int64_t NowMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
 std::string Max(int64_t value) { return value < 0 ? "max" : absl::StrCat(value); }
 
 // Hands every controller that `parent` has on to its children.
@@ -174,8 +180,11 @@ absl::Status CgroupV2Driver::SetFrozen(const std::string& path, bool frozen) {
   UniqueFd watch(open(events.c_str(), O_RDONLY | O_CLOEXEC));
   if (!watch.valid()) return SyscallError(errno, absl::StrCat("open ", events));
   RETURN_IF_ERROR(WriteFile(File(path, "cgroup.freeze"), frozen ? "1" : "0"));
-  constexpr int kTimeoutMs = 2000;
-  for (int waited = 0; waited < kTimeoutMs; waited += 50) {
+  constexpr int64_t kTimeoutMs = 2000;
+  for (int64_t deadline = NowMs() + kTimeoutMs; NowMs() < deadline;) {
+    // poll() tells of changes since this descriptor was read last.
+    char drop[256];
+    if (pread(watch.get(), drop, sizeof(drop), 0) < 0) return SyscallError(errno, events);
     if ((ReadKeyed(events)["frozen"] == 1) == frozen) return absl::OkStatus();
     pollfd wait = {.fd = watch.get(), .events = POLLPRI};
     poll(&wait, 1, 50);
