@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/reason.h"
 #include "libs/base/unique_fd.h"
@@ -60,6 +61,20 @@ void LogError(const Flags& flags, const std::string& message) {
   if (file.valid() && write(file.get(), line.data(), line.size()) < 0) perror(path.c_str());
 }
 
+// Docker and containerd find out from runc's words whether a command was missing (127) or not
+// executable (126).
+std::string InRuncsWords(const absl::Status& status) {
+  std::string message(status.message());
+  std::string reason = Reason(status);
+  if (reason == "COMMAND_NOT_FOUND" && !absl::StrContains(message, "no such file or directory")) {
+    return message + ": executable file not found in $PATH";
+  }
+  if (reason == "COMMAND_NOT_EXECUTABLE" && !absl::StrContains(message, "permission denied")) {
+    return message + ": permission denied";
+  }
+  return message;
+}
+
 int Main(const Args& args) {
   absl::StatusOr<Flags> flags = ParseFlags(args, {"root", "log", "log-format", "rootless"},
                                            {"debug", "systemd-cgroup", "v=version", "h=help"});
@@ -89,7 +104,7 @@ int Main(const Args& args) {
   absl::StatusOr<int> done =
       verb->second(globals, Args(flags->positional.begin() + 1, flags->positional.end()));
   if (done.ok()) return *done;
-  LogError(*flags, absl::StrCat(name, ": ", done.status().message()));
+  LogError(*flags, absl::StrCat(name, ": ", InRuncsWords(done.status())));
   // As runc: exec tells its own failures from the command's exit codes.
   return name == "exec" ? 255 : 1;
 }

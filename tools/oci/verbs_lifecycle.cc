@@ -317,8 +317,8 @@ absl::StatusOr<int> Exec(const Globals& globals, const Args& args) {
   ASSIGN_OR_RETURN(Spec spec, states.ReadSpec(state.id));
   ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, cgroup::OpenHostCgroups());
   std::string status = states.Status(state, cgroups.get());
-  if (status == "stopped" || status == "created" ||
-      (status == "paused" && !flags.Has("ignore-paused"))) {
+  // In a created one too, as runc: all is in place but the program.
+  if (status == "stopped" || (status == "paused" && !flags.Has("ignore-paused"))) {
     return absl::FailedPreconditionError(absl::StrCat("exec: the container is ", status));
   }
   container::JoinOptions options = {.id = state.id,
