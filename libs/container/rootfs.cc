@@ -56,6 +56,32 @@ absl::Status ApplyMountAttributes(int mount, const mnt::Options& options, bool b
   return mnt::SetAttributes(mount, 0, 0, propagation, recursive);
 }
 
+bool IsProcfs(int fd) {
+  struct statfs where;
+  return fstatfs(fd, &where) == 0 && where.f_type == PROC_SUPER_MAGIC;
+}
+
+// What runc lets be replaced: figures that lxcfs and others make fit the container.
+constexpr const char* kProcFigures[] = {
+    "proc/cpuinfo",   "proc/diskstats", "proc/meminfo",   "proc/stat",
+    "proc/swaps",     "proc/uptime",    "proc/loadavg",   "proc/slabinfo",
+    "proc/net/dev",   "proc/sys/kernel/ns_last_pid",      "proc/sys/crypto/fips_enabled"};
+
+// Labels, limits and settings are written to /proc and much of it is masked: what is there must be the
+// kernel's (CVE-2019-16884). Looks at the file systems themselves, whatever names led there.
+absl::Status CheckProc(const MountEntry& entry, int mount, int target) {
+  std::string place = mnt::CleanRelative(entry.destination);
+  if (place == "proc") {
+    if (IsProcfs(mount)) return absl::OkStatus();
+    return absl::PermissionDeniedError("only procfs may be mounted at /proc");
+  }
+  if (!IsProcfs(target)) return absl::OkStatus();
+  bool figure = std::find(std::begin(kProcFigures), std::end(kProcFigures), place) !=
+                std::end(kProcFigures);
+  if (entry.options.bind && figure) return absl::OkStatus();
+  return absl::PermissionDeniedError("nothing may be mounted inside /proc");
+}
+
 absl::Status MountBind(const MountEntry& entry, int root) {
   struct stat source;
   if (stat(entry.source.c_str(), &source) < 0) {
@@ -65,6 +91,7 @@ absl::Status MountBind(const MountEntry& entry, int root) {
   ASSIGN_OR_RETURN(UniqueFd mount,
                    mnt::CloneMount(AT_FDCWD, entry.source, entry.options.recursive));
   ASSIGN_OR_RETURN(UniqueFd target, mnt::EnsureInRoot(root, entry.destination, kind, 0755));
+  RETURN_IF_ERROR(CheckProc(entry, mount.get(), target.get()));
   RETURN_IF_ERROR(ApplyMountAttributes(mount.get(), entry.options, /*bind=*/true));
   return mnt::MoveMount(mount.get(), target.get());
 }
@@ -126,6 +153,7 @@ absl::Status MountNew(const MountEntry& entry, int root) {
   }
   ASSIGN_OR_RETURN(UniqueFd mount,
                    mnt::MakeMount(entry.type, entry.source, data, entry.options.set));
+  RETURN_IF_ERROR(CheckProc(entry, mount.get(), target.get()));
   RETURN_IF_ERROR(mnt::MoveMount(mount.get(), target.get()));
   return ApplyMountAttributes(mount.get(), entry.options, /*bind=*/false);
 }
@@ -197,8 +225,7 @@ absl::Status MakeDevices(const Spec& spec, int root) {
 absl::Status WriteSysctl(int root, const std::string& key, const std::string& value) {
   std::string path = absl::StrCat("proc/sys/", absl::StrReplaceAll(key, {{".", "/"}}));
   ASSIGN_OR_RETURN(UniqueFd file, mnt::OpenInRoot(root, path, O_WRONLY, 0, /*follow=*/false));
-  struct statfs where;
-  if (fstatfs(file.get(), &where) < 0 || where.f_type != PROC_SUPER_MAGIC) {
+  if (!IsProcfs(file.get())) {
     return absl::FailedPreconditionError(absl::StrCat("sysctl ", key, ": /proc is not procfs"));
   }
   if (write(file.get(), value.data(), value.size()) < 0) {
