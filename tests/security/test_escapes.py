@@ -17,7 +17,7 @@ import threading
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from darse_testing import BIN, busybox_rootfs  # noqa: E402
+from darse_testing import BIN, busybox_rootfs, eventually  # noqa: E402
 from instance.build import build  # noqa: E402
 
 CANARY = "/darse-escape-canary"
@@ -92,16 +92,29 @@ def digest(path):
 
 
 def test_cve_2019_5736_the_runtimes_program_cannot_be_written(bundle):
-    """mnt::StaySealed in tools/oci/main.cc: the program that enters a container runs from a read-only mount."""
-    before = digest(bundle.program)
+    """mnt::StaySealed in tools/oci/main.cc: the program that enters a container runs from a read-only mount.
+
+    The container makes the runtime execute itself inside (/bin/again is /proc/self/exe), holds a descriptor of what runs
+    there, and writes to that once nobody runs it any more. The runtime inside is kept waiting at a FIFO meanwhile.
+    """
+    program = os.path.join(bundle.base, "darse-oci")
+    shutil.copy(bundle.program, program)
+    bundle.program = program
+    before = digest(program)
     os.symlink("/proc/self/exe", bundle.path("bin/again"))
-    bundle.start("sh", "-c", "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] && continue; "
-                 "(echo overwritten > $p/exe) 2>/dev/null && echo $p > /won; done; done")
-    for _ in range(20):
-        bundle("exec", bundle.id, "/bin/again", "--version")
-        bundle("exec", bundle.id, "true")
-    assert digest(bundle.program) == before
-    assert not os.path.exists(bundle.path("won"))
+    os.mkfifo(bundle.path("fifo"))
+    bundle.start("sh", "-c", """
+        until [ -n "$held" ]; do for p in /proc/[0-9]*; do
+          case "$(readlink $p/exe)" in */busybox|"") ;; *) exec 9< $p/exe && held=yes && break;; esac; done; done
+        cat /fifo > /dev/null; touch /held
+        for i in $(seq 100); do (echo overwritten > /proc/self/fd/9) 2>/dev/null && touch /won; sleep 0.02; done; touch /done""")
+    inside = subprocess.Popen([program, "--root", os.path.join(bundle.base, "state"), "exec", bundle.id, "/bin/again", "--log",
+                               "/fifo", "no-such-verb"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    inside.wait(30)
+    eventually(lambda: os.path.exists(bundle.path("done")), 30)
+    assert os.path.exists(bundle.path("held")), "the attack did not come to its end"
+    assert digest(program) == before and not os.path.exists(bundle.path("won"))
 
 
 @pytest.mark.parametrize("name", ["proc", "sys"])
