@@ -250,14 +250,17 @@ def test_cve_2024_45310_no_mount_point_is_made_on_the_host(bundle):
 
 @pytest.mark.parametrize("kind", ["symlink", "file", "missing"])
 def test_cve_2025_31133_masks_do_not_come_from_the_images_null(bundle, kind):
-    """OpenTrueNull in libs/container/rootfs.cc: only the real null device hides a path."""
+    """OpenTrueNull in libs/container/rootfs.cc: only the real null device hides a path. /dev is a volume here, so that what
+    is in it is not replaced."""
     bundle.without("/dev")
-    bundle.spec["linux"]["devices"] = []
+    dev = os.path.join(bundle.base, "dev")
+    os.makedirs(dev)
     if kind == "symlink":
-        os.symlink("/proc/sys/kernel/core_pattern", bundle.path("dev/null"))
+        os.symlink("/proc/sys/kernel/core_pattern", os.path.join(dev, "null"))
     elif kind == "file":
-        with open(bundle.path("dev/null"), "w", encoding="utf-8") as out:
+        with open(os.path.join(dev, "null"), "w", encoding="utf-8") as out:
             out.write("not null")
+    bundle.spec["mounts"].append({"destination": "/dev", "type": "bind", "source": dev, "options": ["bind"]})
     bundle.spec["linux"]["maskedPaths"] = ["/proc/kcore", "/etc/passwd"]
     done = bundle.run("sh", "-c", "cat /etc/passwd; grep -c core_pattern /proc/self/mountinfo")
     if done.returncode <= 1 and done.stdout:
