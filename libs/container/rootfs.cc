@@ -62,13 +62,20 @@ bool IsProcfs(int fd) {
 }
 
 // What runc lets be replaced: figures that lxcfs and others make fit the container.
-constexpr const char* kProcFigures[] = {
-    "proc/cpuinfo",   "proc/diskstats", "proc/meminfo",   "proc/stat",
-    "proc/swaps",     "proc/uptime",    "proc/loadavg",   "proc/slabinfo",
-    "proc/net/dev",   "proc/sys/kernel/ns_last_pid",      "proc/sys/crypto/fips_enabled"};
+constexpr const char* kProcFigures[] = {"proc/cpuinfo",
+                                        "proc/diskstats",
+                                        "proc/meminfo",
+                                        "proc/stat",
+                                        "proc/swaps",
+                                        "proc/uptime",
+                                        "proc/loadavg",
+                                        "proc/slabinfo",
+                                        "proc/net/dev",
+                                        "proc/sys/kernel/ns_last_pid",
+                                        "proc/sys/crypto/fips_enabled"};
 
-// Labels, limits and settings are written to /proc and much of it is masked: what is there must be the
-// kernel's (CVE-2019-16884). Looks at the file systems themselves, whatever names led there.
+// Labels, limits and settings are written to /proc and much of it is masked: what is there must be
+// the kernel's (CVE-2019-16884). Looks at the file systems themselves, whatever names led there.
 absl::Status CheckProc(const MountEntry& entry, int mount, int target) {
   std::string place = mnt::CleanRelative(entry.destination);
   if (place == "proc") {
@@ -76,8 +83,8 @@ absl::Status CheckProc(const MountEntry& entry, int mount, int target) {
     return absl::PermissionDeniedError("only procfs may be mounted at /proc");
   }
   if (!IsProcfs(target)) return absl::OkStatus();
-  bool figure = std::find(std::begin(kProcFigures), std::end(kProcFigures), place) !=
-                std::end(kProcFigures);
+  bool figure =
+      std::find(std::begin(kProcFigures), std::end(kProcFigures), place) != std::end(kProcFigures);
   if (entry.options.bind && figure) return absl::OkStatus();
   return absl::PermissionDeniedError("nothing may be mounted inside /proc");
 }

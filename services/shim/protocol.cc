@@ -91,6 +91,8 @@ template <typename T>
 absl::Status ReadNumber(const Field& field, T& into) {
   if (field.value.size() != 8) return BadField(field);
   uint64_t value = Reader::Little(field.value);
+  // It would have been left out.
+  if (value == 0) return BadField(field);
   into = static_cast<T>(value);
   if (static_cast<uint64_t>(into) != value) return BadField(field);
   return absl::OkStatus();
