@@ -62,6 +62,7 @@ TEST_F(SettingsTest, EveryKeyOfTheFileIsRead) {
       "root = \"/a/\"\nrun = \"/b\"\nlog_level = \"debug\"\n"
       "[network]\nbridge_prefix = \"tst\"\npool = \"10.1.0.0/16\"\nnft_table = \"t1\"\n"
       "[cgroup]\nparent = \"/x/y\"\n"
+      "[shim]\npool_size = 7\n"
       "[metrics]\nhttp = \"off\"\ndatabase_limit_bytes = 2000000\n");
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_EQ(settings->root, "/a");
@@ -71,6 +72,7 @@ TEST_F(SettingsTest, EveryKeyOfTheFileIsRead) {
   EXPECT_EQ(settings->network_pool, "10.1.0.0/16");
   EXPECT_EQ(settings->network_nft_table, "t1");
   EXPECT_EQ(settings->cgroup_parent, "x/y");
+  EXPECT_EQ(settings->shim_pool_size, 7);
   EXPECT_EQ(settings->metrics_http, "");
   EXPECT_EQ(settings->metrics_database_limit_bytes, 2000000);
 }
