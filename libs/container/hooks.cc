@@ -14,6 +14,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "libs/base/monotonic.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/base/unique_fd.h"
@@ -43,19 +44,13 @@ void Hear(int said, std::string& text) {
   }
 }
 
-int64_t NowMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
-}
-
 // False when the time is up.
 bool WaitForHook(int pidfd, int said, int timeout_s, std::string& text) {
-  int64_t deadline = NowMs() + int64_t{timeout_s} * 1000;
+  int64_t deadline = MonotonicMs() + int64_t{timeout_s} * 1000;
   // A descendant may keep the pipe open for as long as it likes: only the hook itself counts.
   pollfd wait[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = said, .events = POLLIN}};
   for (;;) {
-    int64_t left = timeout_s > 0 ? std::max<int64_t>(deadline - NowMs(), 0) : -1;
+    int64_t left = timeout_s > 0 ? std::max<int64_t>(deadline - MonotonicMs(), 0) : -1;
     int ready = poll(wait, 2, static_cast<int>(left));
     if (ready == 0) return false;
     if (ready < 0 && errno != EINTR) return true;

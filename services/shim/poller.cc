@@ -7,18 +7,12 @@
 #include "libs/base/syscall_error.h"
 
 namespace darse::shim {
-namespace {
 
-int64_t ReadClock(clockid_t clock) {
+int64_t WallNs() {
   timespec now;
-  clock_gettime(clock, &now);
+  clock_gettime(CLOCK_REALTIME, &now);
   return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
 }
-
-}  // namespace
-
-int64_t WallNs() { return ReadClock(CLOCK_REALTIME); }
-int64_t MonotonicMs() { return ReadClock(CLOCK_MONOTONIC) / 1'000'000; }
 
 absl::Status Poller::Open() {
   epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));

@@ -30,6 +30,5 @@ class Poller {
 };
 
 int64_t WallNs();
-int64_t MonotonicMs();
 
 }  // namespace darse::shim

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "libs/base/monotonic.h"
 #include "libs/base/syscall_error.h"
 
 namespace darse::shim {

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "libs/base/monotonic.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/linux/cgroup/cgroup_files.h"
@@ -21,12 +22,6 @@ namespace {
 
 absl::Status NoCgroup(const std::string& path) {
   return absl::NotFoundError(absl::StrCat("cgroup ", path, ": does not exist"));
-}
-
-int64_t NowMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
 std::string Max(int64_t value) { return value < 0 ? "max" : absl::StrCat(value); }
@@ -181,7 +176,7 @@ absl::Status CgroupV2Driver::SetFrozen(const std::string& path, bool frozen) {
   if (!watch.valid()) return SyscallError(errno, absl::StrCat("open ", events));
   RETURN_IF_ERROR(WriteFile(File(path, "cgroup.freeze"), frozen ? "1" : "0"));
   constexpr int64_t kTimeoutMs = 2000;
-  for (int64_t deadline = NowMs() + kTimeoutMs; NowMs() < deadline;) {
+  for (int64_t deadline = MonotonicMs() + kTimeoutMs; MonotonicMs() < deadline;) {
     // poll() tells of changes since this descriptor was read last.
     char drop[256];
     if (pread(watch.get(), drop, sizeof(drop), 0) < 0) return SyscallError(errno, events);

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "libs/base/monotonic.h"
 #include "libs/base/status_macros.h"
 
 namespace darse::metrics {
@@ -27,12 +28,6 @@ constexpr size_t kHeadBytes = 8192;
 constexpr size_t kConnections = 32;
 // From accept to the last byte of the answer.
 constexpr int64_t kDeadlineMs = 10'000;
-
-int64_t NowMs() {
-  struct timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
 
 struct Address {
   struct sockaddr_storage storage = {};
@@ -180,7 +175,7 @@ void HttpLoop::Run() {
     if (::poll(fds.data(), fds.size(), connections.empty() ? -1 : 1000) < 0 && errno != EINTR)
       return;
     if (fds[0].revents != 0) return;
-    int64_t now = NowMs();
+    int64_t now = MonotonicMs();
     size_t i = 2;
     for (auto connection = connections.begin(); connection != connections.end(); ++i) {
       bool keep = connection->deadline_ms > now;
