@@ -29,7 +29,8 @@ class Bundle:
         build()
         self.base = base
         self.rootfs = os.path.join(base, "rootfs")
-        self.program = os.path.join(BIN, "darse-oci")
+        # Or one that was built otherwise (the asan stage of tools/test).
+        self.program = os.environ.get("DARSE_OCI", os.path.join(BIN, "darse-oci"))
         os.makedirs(self.rootfs)
         tar = os.path.join(base, "root.tar")
         busybox_rootfs(tar)
