@@ -26,7 +26,6 @@ RENAME_EXCHANGE = 2
 
 class Bundle:
     def __init__(self, base):
-        build()
         self.base = base
         self.rootfs = os.path.join(base, "rootfs")
         # Or one that was built otherwise (the asan stage of tools/test).
@@ -75,6 +74,7 @@ class Bundle:
 
 @pytest.fixture
 def bundle():
+    build()
     base = tempfile.mkdtemp(prefix="darse-escape-", dir="/var/tmp")
     made = Bundle(base)
     try:
