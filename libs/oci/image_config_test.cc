@@ -71,5 +71,11 @@ TEST(ImageConfigTest, ChainIdsFollowTheSpec) {
   EXPECT_EQ(chain[1], Digest::Of(absl::StrCat(a.text(), " ", b.text())));
 }
 
+// rapidjson's exact strtod read beyond its tables here.
+TEST(ImageConfigTest, ANumberOfVeryManyDigitsIsRefusedAndNothingElse) {
+  EXPECT_FALSE(ParseImageConfig("0." + std::string(5000, '0') + "1").ok());
+  EXPECT_FALSE(ParseImageConfig(R"({"a":0.)" + std::string(5000, '0') + "e-400}").ok());
+}
+
 }  // namespace
 }  // namespace darse::oci

@@ -15,8 +15,9 @@ absl::StatusOr<rapidjson::Document> ParseJson(absl::string_view text, absl::stri
         absl::StrCat(what, ": ", text.size(), " bytes of JSON; at most ", max_bytes));
   }
   rapidjson::Document document;
-  document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |
-                 rapidjson::kParseFullPrecisionFlag>(text.data(), text.size());
+  // Not kParseFullPrecisionFlag: its strtod reads beyond its tables for some exponents.
+  document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag>(
+      text.data(), text.size());
   if (document.HasParseError()) {
     return absl::InvalidArgumentError(
         absl::StrCat(what, ": not JSON: ", rapidjson::GetParseError_En(document.GetParseError()),

@@ -90,8 +90,7 @@ Json Json::Object(std::vector<Member> members) {
 
 absl::StatusOr<Json> Json::Parse(absl::string_view text) {
   rapidjson::Document document;
-  document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(text.data(),
-                                                                                      text.size());
+  document.Parse<rapidjson::kParseIterativeFlag>(text.data(), text.size());
   if (document.HasParseError()) {
     return absl::InvalidArgumentError(
         absl::StrCat("JSON, byte ", document.GetErrorOffset(), ": ",
