@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "libs/container/spec.h"
+#include "libs/container/config/spec.h"
 
 namespace darse::container {
 

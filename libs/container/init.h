@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "libs/base/unique_fd.h"
+#include "libs/container/config/spec.h"
 #include "libs/container/launch.h"
 #include "libs/container/rootfs.h"
-#include "libs/container/spec.h"
 #include "libs/linux/seccomp/seccomp_filter.h"
 
 namespace darse::container {

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "libs/container/spec.h"
+#include "libs/container/config/spec.h"
 #include "libs/container/user_lookup.h"
 #include "libs/linux/seccomp/seccomp_filter.h"
 

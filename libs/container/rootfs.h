@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "libs/base/unique_fd.h"
-#include "libs/container/spec.h"
+#include "libs/container/config/spec.h"
 #include "libs/linux/mount/mount_calls.h"
 
 namespace darse::container {

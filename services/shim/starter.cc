@@ -14,9 +14,9 @@
 #include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
+#include "libs/container/config/spec.h"
 #include "libs/container/failure.h"
 #include "libs/container/launch.h"
-#include "libs/container/spec.h"
 #include "libs/container/sync_socket.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
 

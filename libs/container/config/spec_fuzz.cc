@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "libs/container/spec.h"
+#include "libs/container/config/spec.h"
 #include "libs/linux/seccomp/seccomp_profile.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -3,7 +3,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "libs/container/spec.h"
+#include "libs/container/config/spec.h"
 
 namespace darse::container {
 namespace {
