@@ -92,21 +92,6 @@ absl::Status PlaceStdio(const int (&stdio)[3]) {
   return absl::OkStatus();
 }
 
-// A pipe or terminal is opened again by programs that write to /dev/stdout: it must belong to the
-// user.
-void GiveStdio(uint32_t uid, uint32_t gid) {
-  struct stat null;
-  bool has_null = stat("/dev/null", &null) == 0;
-  for (int fd = 0; fd < 3; ++fd) {
-    struct stat node;
-    if (fstat(fd, &node) < 0 || node.st_uid == uid) continue;
-    if (has_null && S_ISCHR(node.st_mode) && node.st_rdev == null.st_rdev) continue;
-    if (!S_ISFIFO(node.st_mode) && !isatty(fd)) continue;
-    // Best effort: the owner of a terminal's group stays "tty".
-    if (fchown(fd, uid, isatty(fd) ? static_cast<gid_t>(-1) : gid) < 0) continue;
-  }
-}
-
 void CloseOnExecFrom(int first) {
   close_range(static_cast<unsigned>(first), ~0u, CLOSE_RANGE_CLOEXEC);
 }
@@ -140,12 +125,15 @@ absl::Status SetLabels(const Process& process) {
   return absl::OkStatus();
 }
 
+// Root in a new or joined user namespace. Until here the process may have to be dumpable, for who
+// maps its ids.
+absl::Status BecomeRootInside() {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  return BecomeUser(Identity{});
+}
+
 absl::Status EnterNamespaces(InitPlan& plan) {
-  for (const auto& [fd, flag] : plan.joins) {
-    RETURN_IF_ERROR(Annotate(ns::Join(fd.get(), flag),
-                             absl::StrCat("join the ", ns::ProcName(flag), " namespace")));
-  }
-  plan.joins.clear();
+  RETURN_IF_ERROR(ns::JoinAll(plan.joins));
   if (plan.new_cgroup_namespace && unshare(CLONE_NEWCGROUP) < 0) {
     return SyscallError(errno, "new cgroup namespace");
   }
@@ -168,6 +156,8 @@ absl::Status SendWarnings(int sync, const std::vector<std::string>& warnings) {
 // The half that a container's first process and a further one have in common. Ends in execve.
 struct Last {
   const Process& process;
+  bool in_user_namespace;
+  const std::optional<MemoryPolicy>& memory_policy;
   const std::optional<seccomp::Filter>& filter;
   int preserve_fds;
   bool may_create_cwd;
@@ -179,7 +169,17 @@ absl::StatusOr<Command> Prepare(const Last& last, int sync) {
   absl::StatusOr<Identity> identity = ResolveIdentity(process.user);
   RETURN_IF_ERROR(AtStep("user", identity.status()));
   std::vector<std::string> warnings;
-  RETURN_IF_ERROR(AtStep("limit", ApplyLimits(process, warnings)));
+  if (last.in_user_namespace) {
+    RETURN_IF_ERROR(SendSync(sync, 'A', absl::StrCat(identity->uid, " ", identity->gid)));
+    RETURN_IF_ERROR(WaitFor(sync, 'D'));
+  } else {
+    RETURN_IF_ERROR(AtStep("limit", ApplyLimits(process, 0, warnings)));
+  }
+  // In a user namespace this reaches a terminal, which is the container's own.
+  GiveStdio({0, 1, 2}, identity->uid, identity->gid);
+  if (last.memory_policy.has_value()) {
+    RETURN_IF_ERROR(AtStep("limit", SetMemoryPolicy(*last.memory_policy)));
+  }
   if (process.capabilities.has_value()) {
     const capability::Sets& sets = *process.capabilities;
     if (capability::Set lost = sets.ambient & ~capability::RaisableAmbient(sets); lost != 0) {
@@ -189,7 +189,6 @@ absl::StatusOr<Command> Prepare(const Last& last, int sync) {
     }
   }
   RETURN_IF_ERROR(SendWarnings(sync, warnings));
-  GiveStdio(identity->uid, identity->gid);
   // As root, for a directory that the user may only use; again as the user below.
   absl::Status entered = ChangeDirectory(process.cwd, *identity, last.may_create_cwd);
   RETURN_IF_ERROR(AtStep("capability", SetLabels(process)));
@@ -214,7 +213,12 @@ absl::Status BuildContainer(InitPlan& plan, int sync) {
   if (!plan.options->no_new_keyring) {
     RETURN_IF_ERROR(AtStep("namespace", JoinSessionKeyring(plan.options->id)));
   }
-  absl::StatusOr<UniqueFd> root = PrepareRoot(spec, plan.rootfs);
+  if (plan.root_source.has_value()) {
+    const ns::IdMaps* maps = plan.rootfs.in_user_namespace ? &spec.id_maps : nullptr;
+    ASSIGN_OR_RETURN(plan.rootfs.sources,
+                     OpenMountSources(spec, *plan.root_source, maps, /*may_make_nodes=*/false));
+  }
+  absl::StatusOr<UniqueFd> root = PrepareRoot(plan.rootfs);
   RETURN_IF_ERROR(AtStep("rootfs", root.status()));
   RETURN_IF_ERROR(PopulateRoot(spec, plan.rootfs, root->get()));
   UniqueFd terminal;
@@ -256,9 +260,10 @@ absl::StatusOr<UniqueFd> WaitAtGate(int gate) {
 
 void RunInit(InitPlan& plan, int sync) {
   // /proc/<pid>/exe, fd and mem of ours are nobody's business in the container.
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ResetSignals();
   absl::Status went = WaitFor(sync, 'G');
+  if (went.ok() && plan.rootfs.in_user_namespace) went = AtStep("user", BecomeRootInside());
   if (!went.ok()) Fail(sync, went);
   setsid();
   absl::Status built = BuildContainer(plan, sync);
@@ -266,6 +271,8 @@ void RunInit(InitPlan& plan, int sync) {
   const LaunchOptions& options = *plan.options;
   // The gate must survive; it has CLOEXEC like all else from here on.
   absl::StatusOr<Command> command = Prepare({.process = plan.spec->process,
+                                             .in_user_namespace = plan.rootfs.in_user_namespace,
+                                             .memory_policy = plan.spec->memory_policy,
                                              .filter = plan.filter,
                                              .preserve_fds = options.preserve_fds,
                                              .may_create_cwd = true,
@@ -291,6 +298,7 @@ void RunExec(ExecPlan& plan, int sync) {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ResetSignals();
   absl::Status went = WaitFor(sync, 'G');
+  if (went.ok() && plan.in_user_namespace) went = AtStep("user", BecomeRootInside());
   if (!went.ok()) Fail(sync, went);
   setsid();
   JoinSessionKeyring(plan.options->id).IgnoreError();
@@ -311,6 +319,8 @@ void RunExec(ExecPlan& plan, int sync) {
     if (!placed.ok()) Fail(sync, AtStep("console", placed));
   }
   absl::StatusOr<Command> command = Prepare({.process = process,
+                                             .in_user_namespace = plan.in_user_namespace,
+                                             .memory_policy = plan.memory_policy,
                                              .filter = plan.filter,
                                              .preserve_fds = plan.options->preserve_fds,
                                              .may_create_cwd = false,

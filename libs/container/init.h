@@ -18,7 +18,10 @@ struct InitPlan {
   const Spec* spec = nullptr;
   const LaunchOptions* options = nullptr;
   RootfsOptions rootfs;
+  // Where the mounts come from if the starter has no rights to open them.
+  std::optional<RootSource> root_source;
   std::vector<std::pair<UniqueFd, uint64_t>> joins;  // namespaces to enter, with their flags
+  uint64_t new_namespaces = 0;                       // CLONE_NEW…, to clone with
   bool new_cgroup_namespace = false;
   std::optional<seccomp::Filter> filter;
   bool runtime_hooks = false;  // ask the starter to run them
@@ -29,6 +32,8 @@ struct InitPlan {
 struct ExecPlan {
   const Process* process = nullptr;
   const JoinOptions* options = nullptr;
+  bool in_user_namespace = false;
+  std::optional<MemoryPolicy> memory_policy;
   std::optional<seccomp::Filter> filter;
 };
 // Already inside the namespaces.

@@ -9,16 +9,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/container/failure.h"
 #include "libs/container/hooks.h"
 #include "libs/container/init.h"
+#include "libs/container/process_setup.h"
+#include "libs/container/seccomp_agent.h"
 #include "libs/container/sync_socket.h"
 #include "libs/linux/namespace/namespace.h"
 #include "libs/linux/seccomp/filter_cache.h"
@@ -53,25 +58,49 @@ bool MountsCgroups(const Spec& spec) {
 absl::StatusOr<std::optional<seccomp::Filter>> CompileFilter(const Spec& spec,
                                                              const std::string& cache) {
   if (!spec.seccomp.has_value()) return std::nullopt;
-  if (!spec.seccomp->listener_path.empty()) {
-    return absl::UnimplementedError("linux.seccomp.listenerPath: Darse does not do this yet");
-  }
+  RETURN_IF_ERROR(CheckNotifications(*spec.seccomp));
   ASSIGN_OR_RETURN(seccomp::Filter filter, seccomp::CompileCached(*spec.seccomp, cache));
   return filter;
+}
+
+void Reap(pid_t pid) {
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 void EndChild(pid_t pid, bool as_sibling) {
   kill(pid, SIGKILL);
   if (as_sibling) return;  // its parent reaps it
-  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  Reap(pid);
 }
 
 struct Listening {
+  const Process& process;
+  const int (&stdio)[3];
   bool until_ready;                              // 'R' is the end, not end-of-file
   std::function<absl::Status(pid_t)> on_hooks;   // 'H'
   std::function<absl::Status(pid_t)> on_inside;  // 'P'
+  std::function<absl::Status(int)> on_listener;  // 'L'
 };
+
+// What takes rights on the host that a process in a user namespace does not have.
+absl::Status ActForChild(const SyncMessage& message, const Listening& listening,
+                         Launched& launched) {
+  std::pair<absl::string_view, absl::string_view> ids = absl::StrSplit(message.text, ' ');
+  uint32_t uid = 0, gid = 0;
+  if (!absl::SimpleAtoi(ids.first, &uid) || !absl::SimpleAtoi(ids.second, &gid)) {
+    return absl::InternalError("bad user");
+  }
+  RETURN_IF_ERROR(AtStep("limit", ApplyLimits(listening.process, launched.pid, launched.warnings)));
+  ASSIGN_OR_RETURN(ns::IdMaps maps, ns::ReadIdMaps(launched.pid));
+  std::optional<uint32_t> host_uid = ns::ToHost(maps.uids, uid);
+  std::optional<uint32_t> host_gid = ns::ToHost(maps.gids, gid);
+  // Who is not mapped cannot be become either, and is told so there.
+  if (host_uid.has_value() && host_gid.has_value()) {
+    GiveStdio(listening.stdio, *host_uid, *host_gid);
+  }
+  return absl::OkStatus();
+}
 
 // Hears the child out. OK: it executes (or waits at the gate).
 absl::Status Listen(int sync, const Listening& listening, Launched& launched) {
@@ -89,7 +118,11 @@ absl::Status Listen(int sync, const Listening& listening, Launched& launched) {
         launched.terminal = std::move(message.fd);
         break;
       case 'L':
-        launched.listener = std::move(message.fd);
+        RETURN_IF_ERROR(AtStep("seccomp", listening.on_listener(message.fd.get())));
+        break;
+      case 'A':
+        RETURN_IF_ERROR(ActForChild(message, listening, launched));
+        RETURN_IF_ERROR(SendSync(sync, 'D'));
         break;
       case 'H':
         RETURN_IF_ERROR(AtStep("hook", listening.on_hooks(launched.pid)));
@@ -129,39 +162,81 @@ cgroup::Limits WithDefaultDevices(cgroup::Limits limits) {
   return limits;
 }
 
-// What Launch knows before it clones.
-absl::Status PlanInit(const Spec& spec, cgroup::CgroupDriver* cgroups,
-                      const std::string& cgroup_path, const LaunchOptions& options, InitPlan& plan,
-                      uint64_t& clone_flags) {
-  plan.spec = &spec;
-  plan.options = &options;
-  plan.rootfs.overlay = options.overlay;
-  plan.rootfs.no_pivot = options.no_pivot;
-  plan.rootfs.root_path =
-      spec.root_path[0] == '/' ? spec.root_path : absl::StrCat(options.bundle, "/", spec.root_path);
-  plan.runtime_hooks = !spec.hooks.prestart.empty() || !spec.hooks.create_runtime.empty();
-  if (cgroups != nullptr && MountsCgroups(spec)) {
-    ASSIGN_OR_RETURN(plan.rootfs.cgroup_directories, CgroupDirectories(*cgroups, cgroup_path));
-  }
+absl::Status PlanNamespaces(const Spec& spec, InitPlan& plan) {
   for (const NamespaceEntry& entry : spec.namespaces) {
     if (!ns::KernelHas(entry.flag)) {
-      return AtStep("namespace", absl::UnimplementedError(
-                                     absl::StrCat("linux.namespaces: this kernel has no ",
-                                                  ns::ProcName(entry.flag), " namespaces")));
+      return absl::UnimplementedError(absl::StrCat("linux.namespaces: this kernel has no ",
+                                                   ns::ProcName(entry.flag), " namespaces"));
     }
     if (!entry.path.empty()) {
       UniqueFd fd(open(entry.path.c_str(), O_RDONLY | O_CLOEXEC));
-      if (!fd.valid()) {
-        return AtStep("namespace", SyscallError(errno, absl::StrCat("open ", entry.path)));
-      }
+      if (!fd.valid()) return SyscallError(errno, absl::StrCat("open ", entry.path));
       plan.joins.emplace_back(std::move(fd), entry.flag);
     } else if (entry.flag == CLONE_NEWCGROUP) {
       // Made once the process is in its cgroup: what is the root then stays the root.
       plan.new_cgroup_namespace = true;
     } else {
-      clone_flags |= entry.flag;
+      plan.new_namespaces |= entry.flag;
     }
   }
+  return absl::OkStatus();
+}
+
+bool JoinsAny(const InitPlan& plan, uint64_t flags) {
+  return std::any_of(plan.joins.begin(), plan.joins.end(),
+                     [&](const auto& join) { return (join.second & flags) != 0; });
+}
+
+// nullopt without a user namespace.
+absl::StatusOr<std::optional<ns::IdMaps>> IdMapsOf(const Spec& spec, const InitPlan& plan) {
+  if (spec.FindNamespace(CLONE_NEWUSER) == nullptr) return std::nullopt;
+  for (const auto& [fd, flag] : plan.joins) {
+    if (flag != CLONE_NEWUSER) continue;
+    ASSIGN_OR_RETURN(ns::IdMaps maps, ns::MapsOfUserNamespace(fd.get()));
+    if (!spec.id_maps.empty() && spec.id_maps != maps) {
+      return absl::InvalidArgumentError(
+          "linux.uidMappings, gidMappings: not those of the user namespace that is joined");
+    }
+    return maps;
+  }
+  return spec.id_maps;
+}
+
+absl::Status PlanRoot(const Spec& spec, cgroup::CgroupDriver* cgroups,
+                      const std::string& cgroup_path, const LaunchOptions& options,
+                      InitPlan& plan) {
+  RootSource root = {.overlay = options.overlay,
+                     .path = spec.root_path[0] == '/'
+                                 ? spec.root_path
+                                 : absl::StrCat(options.bundle, "/", spec.root_path)};
+  plan.rootfs.root_path = root.path;
+  plan.rootfs.no_pivot = options.no_pivot;
+  if (cgroups != nullptr && MountsCgroups(spec)) {
+    ASSIGN_OR_RETURN(plan.rootfs.cgroup_directories, CgroupDirectories(*cgroups, cgroup_path));
+  }
+  absl::StatusOr<std::optional<ns::IdMaps>> maps = IdMapsOf(spec, plan);
+  RETURN_IF_ERROR(AtStep("namespace", maps.status()));
+  plan.rootfs.in_user_namespace = maps->has_value();
+  // Without rights, or in another mount namespace, the paths are the container's to open.
+  if (geteuid() != 0 || JoinsAny(plan, CLONE_NEWNS)) {
+    plan.root_source = std::move(root);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(plan.rootfs.sources,
+                   OpenMountSources(spec, root, maps->has_value() ? &**maps : nullptr,
+                                    /*may_make_nodes=*/true));
+  return absl::OkStatus();
+}
+
+// What Launch knows before it clones.
+absl::Status PlanInit(const Spec& spec, cgroup::CgroupDriver* cgroups,
+                      const std::string& cgroup_path, const LaunchOptions& options,
+                      InitPlan& plan) {
+  plan.spec = &spec;
+  plan.options = &options;
+  plan.runtime_hooks = !spec.hooks.prestart.empty() || !spec.hooks.create_runtime.empty();
+  RETURN_IF_ERROR(AtStep("namespace", PlanNamespaces(spec, plan)));
+  RETURN_IF_ERROR(PlanRoot(spec, cgroups, cgroup_path, options, plan));
   absl::StatusOr<std::optional<seccomp::Filter>> filter =
       CompileFilter(spec, options.seccomp_cache);
   RETURN_IF_ERROR(AtStep("seccomp", filter.status()));
@@ -169,16 +244,48 @@ absl::Status PlanInit(const Spec& spec, cgroup::CgroupDriver* cgroups,
   return absl::OkStatus();
 }
 
-// A pid namespace is entered by the children of who joins it, so the starter does, and comes back.
-absl::Status JoinPidNamespace(InitPlan& plan, UniqueFd& own) {
-  for (auto join = plan.joins.begin(); join != plan.joins.end(); ++join) {
-    if (join->second != CLONE_NEWPID) continue;
-    own.Reset(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
-    RETURN_IF_ERROR(AtStep("namespace", ns::Join(join->first.get(), CLONE_NEWPID)));
-    plan.joins.erase(join);
-    break;
+absl::Status MakeTimeNamespace(const Spec& spec) {
+  if (unshare(static_cast<int>(ns::kTime)) < 0) {
+    return SyscallError(errno, "new time namespace");
+  }
+  if (spec.time_offsets.empty()) return absl::OkStatus();
+  std::string text;
+  for (const TimeOffset& offset : spec.time_offsets) {
+    absl::StrAppend(&text, offset.clock, " ", offset.seconds, " ", offset.nanoseconds, "\n");
+  }
+  UniqueFd file(open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC));
+  if (!file.valid() || write(file.get(), text.data(), text.size()) < 0) {
+    return SyscallError(errno, "linux.timeOffsets");
   }
   return absl::OkStatus();
+}
+
+// Some namespaces are entered by the children of who joins or makes them, and others cannot be left
+// again or must be joined before a user namespace is made. For them a process in between clones,
+// and ends.
+bool NeedsProcessBetween(const InitPlan& plan) {
+  if ((plan.new_namespaces & ns::kTime) != 0) return true;
+  if ((plan.new_namespaces & CLONE_NEWUSER) != 0) return !plan.joins.empty();
+  return JoinsAny(plan, CLONE_NEWUSER | CLONE_NEWPID | ns::kTime);
+}
+
+[[noreturn]] void JoinAndClone(InitPlan& plan, UniqueFd starter, UniqueFd child) {
+  if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  starter.Reset();
+  auto fail = [&](const absl::Status& status) {
+    SendSync(child.get(), 'F', EncodeFailure(AtStep("namespace", status))).IgnoreError();
+    _exit(1);
+  };
+  if (absl::Status joined = ns::JoinAll(plan.joins); !joined.ok()) fail(joined);
+  if ((plan.new_namespaces & ns::kTime) != 0) {
+    if (absl::Status made = MakeTimeNamespace(*plan.spec); !made.ok()) fail(made);
+  }
+  absl::StatusOr<ns::Cloned> inside =
+      ns::Clone({.flags = plan.new_namespaces & ~ns::kTime, .as_sibling = true});
+  if (!inside.ok()) fail(inside.status());
+  if (inside->pid == 0) RunInit(plan, child.get());
+  SendSync(child.get(), 'P', absl::StrCat(inside->pid)).IgnoreError();
+  _exit(0);
 }
 
 }  // namespace
@@ -193,8 +300,10 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
   absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, options.id);
   RETURN_IF_ERROR(AtStep("cgroup", cgroup_path.status()));
   InitPlan plan;
+  RETURN_IF_ERROR(PlanInit(spec, cgroups, *cgroup_path, options, plan));
+  bool between = NeedsProcessBetween(plan);
   ns::CloneOptions clone = {.as_sibling = options.as_sibling};
-  RETURN_IF_ERROR(PlanInit(spec, cgroups, *cgroup_path, options, plan, clone.flags));
+  if (!between) clone.flags = plan.new_namespaces;
 
   Launched launched;
   UniqueFd cgroup_fd;
@@ -210,7 +319,7 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     RETURN_IF_ERROR(AtStep("cgroup", applied.status()));
     launched.warnings = *std::move(applied);
     absl::StatusOr<UniqueFd> directory = cgroups->OpenDirectory(*cgroup_path);
-    if (directory.ok()) {
+    if (directory.ok() && !between) {
       cgroup_fd = *std::move(directory);
       clone.into_cgroup = cgroup_fd.get();
     }
@@ -223,34 +332,54 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
                      .bundle = options.bundle,
                      .annotations = spec.annotations};
   plan.hook_state = EncodeHookState(state);
-  UniqueFd own_pid_namespace;
-  RETURN_IF_ERROR(JoinPidNamespace(plan, own_pid_namespace));
   absl::StatusOr<ns::Cloned> cloned = ns::Clone(clone);
-  if (own_pid_namespace.valid()) ns::Join(own_pid_namespace.get(), CLONE_NEWPID).IgnoreError();
   RETURN_IF_ERROR(AtStep("clone", cloned.status()));
   if (cloned->pid == 0) {
+    if (between) JoinAndClone(plan, std::move(starter), std::move(child));
     starter.Reset();
     RunInit(plan, child.get());
   }
   child.Reset();
-  launched.pid = cloned->pid;
-  launched.pidfd = std::move(cloned->pidfd);
+  plan.rootfs.sources = {};
 
-  absl::Status done;
-  if (cgroups != nullptr && clone.into_cgroup < 0 && !options.in_cgroup) {
-    done = AtStep("cgroup", cgroups->Attach(*cgroup_path, launched.pid));
-  }
-  if (done.ok()) done = SendSync(starter.get(), 'G');
-  Listening listening = {.until_ready = options.gate >= 0,
+  auto adopt = [&](pid_t pid) -> absl::Status {
+    launched.pid = pid;
+    if (!launched.pidfd.valid()) {
+      ASSIGN_OR_RETURN(launched.pidfd, ns::OpenPidFd(pid));
+    }
+    if (cgroups != nullptr && clone.into_cgroup < 0 && (between || !options.in_cgroup)) {
+      RETURN_IF_ERROR(AtStep("cgroup", cgroups->Attach(*cgroup_path, pid)));
+    }
+    if ((plan.new_namespaces & CLONE_NEWUSER) != 0) {
+      RETURN_IF_ERROR(AtStep("namespace", ns::WriteIdMaps(pid, spec.id_maps)));
+    }
+    return SendSync(starter.get(), 'G');
+  };
+  Listening listening = {.process = spec.process,
+                         .stdio = options.stdio,
+                         .until_ready = options.gate >= 0,
                          .on_hooks = [&](pid_t pid) -> absl::Status {
                            state.pid = pid;
                            std::string json = EncodeHookState(state);
                            RETURN_IF_ERROR(RunHooks(spec.hooks.prestart, json));
                            return RunHooks(spec.hooks.create_runtime, json);
-                         }};
+                         },
+                         .on_inside = adopt,
+                         .on_listener =
+                             [&](int listener) {
+                               state.pid = launched.pid;
+                               return SendListener(*spec.seccomp, state, launched.pid, listener);
+                             }};
+  absl::Status done;
+  if (between) {
+    if (!options.as_sibling) Reap(cloned->pid);
+  } else {
+    launched.pidfd = std::move(cloned->pidfd);
+    done = adopt(cloned->pid);
+  }
   if (done.ok()) done = Listen(starter.get(), listening, launched);
   if (!done.ok()) {
-    EndChild(launched.pid, options.as_sibling);
+    if (launched.pid > 0) EndChild(launched.pid, options.as_sibling);
     return done;
   }
   std::move(undo_cgroup).Cancel();
@@ -283,7 +412,10 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
                               const JoinOptions& options) {
   absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, options.id);
   RETURN_IF_ERROR(AtStep("cgroup", cgroup_path.status()));
-  ExecPlan plan = {.process = &options.process, .options = &options};
+  ExecPlan plan = {.process = &options.process,
+                   .options = &options,
+                   .in_user_namespace = spec.FindNamespace(CLONE_NEWUSER) != nullptr,
+                   .memory_policy = spec.memory_policy};
   absl::StatusOr<std::optional<seccomp::Filter>> filter =
       CompileFilter(spec, options.seccomp_cache);
   RETURN_IF_ERROR(AtStep("seccomp", filter.status()));
@@ -301,18 +433,34 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
     EnterAndClone(plan, target->get(), flags, std::move(starter), std::move(child));
   }
   child.Reset();
-  if (!options.as_sibling) {
-    while (waitpid(cloned->pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  if (!options.as_sibling) Reap(cloned->pid);
   Launched launched;
-  Listening listening = {.until_ready = false, .on_inside = [&](pid_t pid) -> absl::Status {
-                           launched.pid = pid;
-                           ASSIGN_OR_RETURN(launched.pidfd, ns::OpenPidFd(pid));
-                           if (cgroups != nullptr) {
-                             RETURN_IF_ERROR(AtStep("cgroup", cgroups->Attach(*cgroup_path, pid)));
-                           }
-                           return SendSync(starter.get(), 'G');
+  auto adopt = [&](pid_t pid) -> absl::Status {
+    launched.pid = pid;
+    ASSIGN_OR_RETURN(launched.pidfd, ns::OpenPidFd(pid));
+    const Process& process = options.process;
+    RETURN_IF_ERROR(
+        AtStep("limit", SetCpus(pid, process.cpus_initial, "process.execCPUAffinity.initial")));
+    if (cgroups != nullptr) {
+      RETURN_IF_ERROR(AtStep("cgroup", cgroups->Attach(*cgroup_path, pid)));
+    }
+    RETURN_IF_ERROR(
+        AtStep("limit", SetCpus(pid, process.cpus_final, "process.execCPUAffinity.final")));
+    return SendSync(starter.get(), 'G');
+  };
+  Listening listening = {.process = options.process,
+                         .stdio = options.stdio,
+                         .until_ready = false,
+                         .on_hooks = nullptr,
+                         .on_inside = adopt,
+                         .on_listener = [&](int listener) {
+                           HookState state = {.oci_version = spec.oci_version,
+                                              .id = options.id,
+                                              .status = "running",
+                                              .bundle = options.bundle,
+                                              .pid = options.target,
+                                              .annotations = spec.annotations};
+                           return SendListener(*spec.seccomp, state, launched.pid, listener);
                          }};
   absl::Status done = Listen(starter.get(), listening, launched);
   if (!done.ok()) {

@@ -46,7 +46,6 @@ struct Launched {
   pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd terminal;  // master
-  UniqueFd listener;  // of a seccomp filter that notifies
   std::vector<std::string> warnings;
 };
 
@@ -60,7 +59,8 @@ absl::StatusOr<std::string> CgroupPath(const Spec& spec, const std::string& id);
 
 struct JoinOptions {
   std::string id;
-  pid_t target = 0;  // the container's first process
+  std::string bundle;  // a seccomp agent is told
+  pid_t target = 0;    // the container's first process
   Process process;
   int stdio[3] = {-1, -1, -1};
   bool as_sibling = false;

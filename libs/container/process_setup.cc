@@ -10,12 +10,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "libs/base/reason.h"
 #include "libs/base/status_macros.h"
@@ -44,8 +46,8 @@ std::string ReadPlainFile(const std::string& path) {
   return content;
 }
 
-absl::Status WriteProc(const char* path, const std::string& value) {
-  UniqueFd file(open(path, O_WRONLY | O_CLOEXEC));
+absl::Status WriteProc(const std::string& path, const std::string& value) {
+  UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file.valid()) return SyscallError(errno, absl::StrCat("open ", path));
   if (write(file.get(), value.data(), value.size()) < 0) {
     return SyscallError(errno, absl::StrCat("write ", value, " to ", path));
@@ -53,16 +55,17 @@ absl::Status WriteProc(const char* path, const std::string& value) {
   return absl::OkStatus();
 }
 
-absl::Status ApplyRlimit(const Rlimit& wanted, std::vector<std::string>& warnings) {
+absl::Status ApplyRlimit(const Rlimit& wanted, pid_t pid, std::vector<std::string>& warnings) {
+  auto resource = static_cast<__rlimit_resource>(wanted.resource);
   rlimit limit = {.rlim_cur = wanted.soft, .rlim_max = wanted.hard};
-  if (setrlimit(wanted.resource, &limit) == 0) return absl::OkStatus();
+  if (prlimit(pid, resource, &limit, nullptr) == 0) return absl::OkStatus();
   if (errno != EPERM) return SyscallError(errno, wanted.name);
   // Not allowed to raise the hard limit: as much of it as we may.
   rlimit now = {};
-  getrlimit(wanted.resource, &now);
+  prlimit(pid, resource, nullptr, &now);
   limit.rlim_max = std::min<rlim_t>(wanted.hard, now.rlim_max);
   limit.rlim_cur = std::min<rlim_t>(wanted.soft, limit.rlim_max);
-  if (setrlimit(wanted.resource, &limit) < 0) return SyscallError(errno, wanted.name);
+  if (prlimit(pid, resource, &limit, nullptr) < 0) return SyscallError(errno, wanted.name);
   warnings.push_back(absl::StrCat(wanted.name, ": this host allows no more than ", now.rlim_max));
   return absl::OkStatus();
 }
@@ -75,6 +78,12 @@ struct KernelScheduler {
   uint32_t priority;
   uint64_t runtime, deadline, period;
 };
+
+absl::Status IdError(int error, absl::string_view doing) {
+  absl::Status status = SyscallError(error, doing);
+  if (error != EINVAL) return status;
+  return Annotate(status, "the user namespace does not map this id");
+}
 
 absl::Status NotFound(const std::string& name, absl::string_view why) {
   return WithReason(absl::NotFoundError(absl::StrCat("exec \"", name, "\": ", why)),
@@ -107,6 +116,25 @@ absl::Status CheckExecutable(const std::string& name, const std::string& file) {
 
 }  // namespace
 
+absl::Status BecomeUser(const Identity& identity) {
+  if (setgroups(identity.groups.size(), identity.groups.data()) < 0) {
+    int error = errno;
+    // Who may map itself alone has had to give up setgroups(2), and keeps its own groups.
+    bool given_up = error == EPERM && identity.groups.empty() &&
+                    ReadPlainFile("/proc/self/setgroups") == "deny\n";
+    if (!given_up) {
+      return IdError(error, absl::StrCat("setgroups ", absl::StrJoin(identity.groups, ",")));
+    }
+  }
+  if (setresgid(identity.gid, identity.gid, identity.gid) < 0) {
+    return IdError(errno, absl::StrCat("become group ", identity.gid));
+  }
+  if (setresuid(identity.uid, identity.uid, identity.uid) < 0) {
+    return IdError(errno, absl::StrCat("become user ", identity.uid));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Identity> ResolveIdentity(const User& user) {
   Identity identity;
   if (user.username.empty()) {
@@ -126,11 +154,12 @@ absl::StatusOr<Identity> ResolveIdentity(const User& user) {
   return identity;
 }
 
-absl::Status ApplyLimits(const Process& process, std::vector<std::string>& warnings) {
-  for (const Rlimit& limit : process.rlimits) RETURN_IF_ERROR(ApplyRlimit(limit, warnings));
+absl::Status ApplyLimits(const Process& process, pid_t pid, std::vector<std::string>& warnings) {
+  for (const Rlimit& limit : process.rlimits) RETURN_IF_ERROR(ApplyRlimit(limit, pid, warnings));
   if (process.oom_score_adj.has_value()) {
     std::string value = absl::StrCat(*process.oom_score_adj);
-    absl::Status wrote = WriteProc("/proc/self/oom_score_adj", value);
+    absl::Status wrote = WriteProc(
+        absl::StrCat("/proc/", pid == 0 ? "self" : absl::StrCat(pid), "/oom_score_adj"), value);
     // Lowering it wants CAP_SYS_RESOURCE.
     if (ErrnoOf(wrote) == EACCES || ErrnoOf(wrote) == EPERM) {
       warnings.push_back(absl::StrCat("oomScoreAdj: this host does not allow ", value));
@@ -143,14 +172,52 @@ absl::Status ApplyLimits(const Process& process, std::vector<std::string>& warni
     KernelScheduler scheduler = {
         sizeof(KernelScheduler), wanted.policy,  wanted.flags,    wanted.nice,
         wanted.priority,         wanted.runtime, wanted.deadline, wanted.period};
-    if (syscall(SYS_sched_setattr, 0, &scheduler, 0) < 0)
+    if (syscall(SYS_sched_setattr, pid, &scheduler, 0) < 0)
       return SyscallError(errno, "process.scheduler");
   }
   if (process.io_priority.has_value()) {
     constexpr int kProcess = 1;
-    if (syscall(SYS_ioprio_set, kProcess, 0, *process.io_priority) < 0) {
+    if (syscall(SYS_ioprio_set, kProcess, pid, *process.io_priority) < 0) {
       return SyscallError(errno, "process.ioPriority");
     }
+  }
+  return absl::OkStatus();
+}
+
+void GiveStdio(const int (&fds)[3], uint32_t uid, uint32_t gid) {
+  for (int fd : fds) {
+    struct stat node;
+    if (fd < 0 || fstat(fd, &node) < 0 || node.st_uid == uid) continue;
+    if (S_ISCHR(node.st_mode) && node.st_rdev == makedev(1, 3)) continue;  // /dev/null
+    if (!S_ISFIFO(node.st_mode) && !isatty(fd)) continue;
+    // A terminal's group stays "tty".
+    if (fchown(fd, uid, isatty(fd) ? static_cast<gid_t>(-1) : gid) < 0) continue;
+  }
+}
+
+absl::Status SetCpus(pid_t pid, const std::vector<uint32_t>& cpus, const char* field) {
+  if (cpus.empty()) return absl::OkStatus();
+  size_t count = *std::max_element(cpus.begin(), cpus.end()) + size_t{1};
+  cpu_set_t* set = CPU_ALLOC(count);
+  size_t size = CPU_ALLOC_SIZE(count);
+  CPU_ZERO_S(size, set);
+  for (uint32_t cpu : cpus) CPU_SET_S(cpu, size, set);
+  int failed = sched_setaffinity(pid, size, set) < 0 ? errno : 0;
+  CPU_FREE(set);
+  return failed == 0 ? absl::OkStatus() : SyscallError(failed, field);
+}
+
+absl::Status SetMemoryPolicy(const MemoryPolicy& policy) {
+  constexpr size_t kBits = 8 * sizeof(unsigned long);
+  std::vector<unsigned long> mask;
+  for (uint32_t node : policy.nodes) {
+    if (mask.size() <= node / kBits) mask.resize(node / kBits + 1);
+    mask[node / kBits] |= 1ul << node % kBits;
+  }
+  // The kernel takes one bit less than it is told of.
+  unsigned long bits = mask.empty() ? 0 : mask.size() * kBits + 1;
+  if (syscall(SYS_set_mempolicy, policy.mode, mask.empty() ? nullptr : mask.data(), bits) < 0) {
+    return SyscallError(errno, "linux.memoryPolicy");
   }
   return absl::OkStatus();
 }
@@ -172,15 +239,7 @@ absl::Status ApplyPrivileges(const Process& process, const Identity& identity,
       return AtStep("capability", SyscallError(errno, "keep capabilities"));
     }
   }
-  if (setgroups(identity.groups.size(), identity.groups.data()) < 0) {
-    return AtStep("user", SyscallError(errno, "setgroups"));
-  }
-  if (setresgid(identity.gid, identity.gid, identity.gid) < 0) {
-    return AtStep("user", SyscallError(errno, absl::StrCat("become group ", identity.gid)));
-  }
-  if (setresuid(identity.uid, identity.uid, identity.uid) < 0) {
-    return AtStep("user", SyscallError(errno, absl::StrCat("become user ", identity.uid)));
-  }
+  RETURN_IF_ERROR(AtStep("user", BecomeUser(identity)));
   if (process.capabilities.has_value()) {
     RETURN_IF_ERROR(AtStep("capability", capability::ApplyRest(*process.capabilities)));
     prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);

@@ -2,6 +2,8 @@
 // filter of the config, and ends in execve. Runs inside the container's root.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,11 +16,21 @@
 
 namespace darse::container {
 
+// Groups, group and user, real, effective and saved.
+absl::Status BecomeUser(const Identity& identity);
+
 // By number, or by name in the container's own files.
 absl::StatusOr<Identity> ResolveIdentity(const User& user);
 
-// Limits that this host will not raise are kept lower, with a warning.
-absl::Status ApplyLimits(const Process& process, std::vector<std::string>& warnings);
+// Resource limits, OOM score, scheduler and I/O priority of `pid` (0: this process). What this host
+// will not raise is kept lower, with a warning.
+absl::Status ApplyLimits(const Process& process, pid_t pid, std::vector<std::string>& warnings);
+absl::Status SetCpus(pid_t pid, const std::vector<uint32_t>& cpus, const char* field);
+absl::Status SetMemoryPolicy(const MemoryPolicy& policy);
+
+// A pipe or terminal is opened again by programs that write to /dev/stdout: it must belong to the
+// user. As far as this process may; -1 is passed over.
+void GiveStdio(const int (&fds)[3], uint32_t uid, uint32_t gid);
 
 // User, groups, capabilities, no_new_privs and filter, in the one order that works. `listener` gets
 // the notify fd of a filter that has one.

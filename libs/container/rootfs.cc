@@ -18,6 +18,8 @@
 #include "absl/strings/str_replace.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
+#include "libs/container/copy_up.h"
+#include "libs/container/devices.h"
 #include "libs/container/failure.h"
 #include "libs/linux/mount/root_path.h"
 
@@ -25,18 +27,6 @@ namespace darse::container {
 namespace {
 
 using mnt::NodeKind;
-
-constexpr DeviceNode kDefaultDevices[] = {
-    {'c', "/dev/null", 1, 3}, {'c', "/dev/zero", 1, 5},   {'c', "/dev/full", 1, 7},
-    {'c', "/dev/tty", 5, 0},  {'c', "/dev/random", 1, 8}, {'c', "/dev/urandom", 1, 9},
-};
-
-constexpr std::pair<const char*, const char*> kLinks[] = {
-    {"/proc/self/fd", "fd"},
-    {"/proc/self/fd/0", "stdin"},
-    {"/proc/self/fd/1", "stdout"},
-    {"/proc/self/fd/2", "stderr"},
-};
 
 bool IsKernelFileSystem(const std::string& type) { return type == "proc" || type == "sysfs"; }
 
@@ -89,14 +79,12 @@ absl::Status CheckProc(const MountEntry& entry, int mount, int target) {
   return absl::PermissionDeniedError("nothing may be mounted inside /proc");
 }
 
-absl::Status MountBind(const MountEntry& entry, int root) {
+absl::Status MountBind(const MountEntry& entry, UniqueFd mount, int root) {
   struct stat source;
-  if (stat(entry.source.c_str(), &source) < 0) {
+  if (fstat(mount.get(), &source) < 0) {
     return SyscallError(errno, absl::StrCat("bind ", entry.source));
   }
   NodeKind kind = S_ISDIR(source.st_mode) ? NodeKind::kDirectory : NodeKind::kFile;
-  ASSIGN_OR_RETURN(UniqueFd mount,
-                   mnt::CloneMount(AT_FDCWD, entry.source, entry.options.recursive));
   ASSIGN_OR_RETURN(UniqueFd target, mnt::EnsureInRoot(root, entry.destination, kind, 0755));
   RETURN_IF_ERROR(CheckProc(entry, mount.get(), target.get()));
   RETURN_IF_ERROR(ApplyMountAttributes(mount.get(), entry.options, /*bind=*/true));
@@ -140,92 +128,59 @@ absl::Status MountCgroups(const MountEntry& entry, const RootfsOptions& options,
   return mnt::SetAttributes(tmpfs.get(), entry.options.set, entry.options.clear, 0, false);
 }
 
-absl::Status MountNew(const MountEntry& entry, int root) {
-  if (entry.options.copy_up)
-    return absl::UnimplementedError("option tmpcopyup: Darse does not do this yet");
-  // procfs and sysfs behind a symlink of the image would put their files where a mask does not
-  // reach.
-  bool follow = !IsKernelFileSystem(entry.type);
-  ASSIGN_OR_RETURN(UniqueFd target,
-                   mnt::EnsureInRoot(root, entry.destination, NodeKind::kDirectory, 0755, follow));
+// sysfs shows the network namespace's devices: only the owner of that may mount a new one.
+absl::StatusOr<UniqueFd> HostSysfs(const MountEntry& entry) {
+  ASSIGN_OR_RETURN(UniqueFd mount, mnt::CloneMount(AT_FDCWD, "/sys", /*recursive=*/true));
+  RETURN_IF_ERROR(ApplyMountAttributes(mount.get(), entry.options, /*bind=*/true));
+  return mount;
+}
+
+absl::StatusOr<UniqueFd> MakeFileSystem(const MountEntry& entry, int target,
+                                        const RootfsOptions& options) {
   mnt::Data data = entry.options.data;
   bool tmpfs_keeps_mode = entry.type == "tmpfs";
   for (const auto& [key, value] : data) tmpfs_keeps_mode &= key != "mode";
   struct stat below;
-  if (tmpfs_keeps_mode && fstat(target.get(), &below) == 0) {
+  if (tmpfs_keeps_mode && fstat(target, &below) == 0) {
     // As everyone expects: a tmpfs looks like the directory that it hides.
     char mode[8];
     snprintf(mode, sizeof(mode), "%o", below.st_mode & 07777);
     data.emplace_back("mode", mode);
   }
-  ASSIGN_OR_RETURN(UniqueFd mount,
-                   mnt::MakeMount(entry.type, entry.source, data, entry.options.set));
+  uint64_t attributes = entry.options.set;
+  if (entry.options.copy_up) attributes &= ~uint64_t{MOUNT_ATTR_RDONLY};
+  absl::StatusOr<UniqueFd> made = mnt::MakeMount(entry.type, entry.source, data, attributes);
+  if (ErrnoOf(made.status()) == EPERM && entry.type == "sysfs" && options.in_user_namespace) {
+    return HostSysfs(entry);
+  }
+  return made;
+}
+
+absl::Status MountNew(const MountEntry& entry, UniqueFd mount, const RootfsOptions& options,
+                      int root) {
+  // procfs and sysfs behind a symlink of the image would put their files where a mask does not
+  // reach.
+  bool follow = !IsKernelFileSystem(entry.type);
+  ASSIGN_OR_RETURN(UniqueFd target,
+                   mnt::EnsureInRoot(root, entry.destination, NodeKind::kDirectory, 0755, follow));
+  if (!mount.valid()) {
+    ASSIGN_OR_RETURN(mount, MakeFileSystem(entry, target.get(), options));
+  }
   RETURN_IF_ERROR(CheckProc(entry, mount.get(), target.get()));
+  if (entry.options.copy_up) {
+    RETURN_IF_ERROR(CopyUp(target.get(), mount.get()));
+    RETURN_IF_ERROR(mnt::SetAttributes(mount.get(), entry.options.set & MOUNT_ATTR_RDONLY, 0, 0,
+                                       /*recursive=*/false));
+  }
   RETURN_IF_ERROR(mnt::MoveMount(mount.get(), target.get()));
   return ApplyMountAttributes(mount.get(), entry.options, /*bind=*/false);
 }
 
-absl::Status MountOne(const MountEntry& entry, const RootfsOptions& options, int root) {
-  if (entry.options.bind) return MountBind(entry, root);
+absl::Status MountOne(const MountEntry& entry, UniqueFd source, const RootfsOptions& options,
+                      int root) {
+  if (entry.options.bind) return MountBind(entry, std::move(source), root);
   if (entry.type == "cgroup" || entry.type == "cgroup2") return MountCgroups(entry, options, root);
-  return MountNew(entry, root);
-}
-
-mode_t FileType(char type) { return type == 'b' ? S_IFBLK : type == 'p' ? S_IFIFO : S_IFCHR; }
-
-absl::Status MakeDevice(const DeviceNode& device, int root) {
-  std::string clean = mnt::CleanRelative(device.path);
-  size_t slash = clean.rfind('/');
-  std::string parent_path = slash == std::string::npos ? "" : clean.substr(0, slash);
-  std::string name = slash == std::string::npos ? clean : clean.substr(slash + 1);
-  ASSIGN_OR_RETURN(UniqueFd parent,
-                   mnt::EnsureInRoot(root, parent_path, NodeKind::kDirectory, 0755));
-  dev_t number = makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor));
-  mode_t type = FileType(device.type);
-  for (int attempt = 0; mknodat(parent.get(), name.c_str(), type | device.mode, number) < 0;
-       ++attempt) {
-    if (errno != EEXIST || attempt > 0) {
-      return SyscallError(errno, absl::StrCat("make device ", device.path));
-    }
-    struct stat there;
-    bool same = fstatat(parent.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-                (there.st_mode & S_IFMT) == type && there.st_rdev == number;
-    if (same) break;
-    if (unlinkat(parent.get(), name.c_str(), 0) < 0) {
-      return SyscallError(errno, absl::StrCat("replace ", device.path));
-    }
-  }
-  // By an fd of the node itself: a name can be swapped for a symlink.
-  ASSIGN_OR_RETURN(UniqueFd node,
-                   mnt::OpenInRoot(parent.get(), name, O_PATH | O_NOFOLLOW, 0, false));
-  std::string by_fd = absl::StrCat("/proc/self/fd/", node.get());
-  if (chmod(by_fd.c_str(), device.mode) < 0 || chown(by_fd.c_str(), device.uid, device.gid) < 0) {
-    return SyscallError(errno, absl::StrCat("make device ", device.path));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status LinkInDev(int dev, const char* to, const char* name) {
-  if (symlinkat(to, dev, name) == 0) return absl::OkStatus();
-  if (errno != EEXIST) return SyscallError(errno, absl::StrCat("symlink /dev/", name));
-  return absl::OkStatus();
-}
-
-absl::Status MakeDevices(const Spec& spec, int root) {
-  auto binds_dev = [](const MountEntry& entry) {
-    return entry.options.bind && mnt::CleanRelative(entry.destination) == "dev";
-  };
-  // The host's /dev has all of it, and is not ours to change.
-  if (std::any_of(spec.mounts.begin(), spec.mounts.end(), binds_dev)) return absl::OkStatus();
-  for (const DeviceNode& device : kDefaultDevices) RETURN_IF_ERROR(MakeDevice(device, root));
-  for (const DeviceNode& device : spec.devices) RETURN_IF_ERROR(MakeDevice(device, root));
-  ASSIGN_OR_RETURN(UniqueFd dev, mnt::EnsureInRoot(root, "/dev", NodeKind::kDirectory, 0755));
-  for (const auto& [to, name] : kLinks) RETURN_IF_ERROR(LinkInDev(dev.get(), to, name));
-  // The image's own ptmx would open the host's terminals.
-  if (unlinkat(dev.get(), "ptmx", 0) < 0 && errno != ENOENT) {
-    return SyscallError(errno, "replace /dev/ptmx");
-  }
-  return LinkInDev(dev.get(), "pts/ptmx", "ptmx");
+  return MountNew(entry, std::move(source), options, root);
 }
 
 // One file of /proc/sys, on a true procfs: anything mounted over it is refused.
@@ -282,31 +237,31 @@ absl::Status Mask(int root, const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<UniqueFd> PrepareRoot(const Spec& spec, const RootfsOptions& options) {
-  // What the host mounts may come in, where a bind asks for it; nothing of ours goes out.
-  (void)spec;
+absl::StatusOr<UniqueFd> PrepareRoot(RootfsOptions& options) {
   if (mount("", "/", nullptr, MS_SLAVE | MS_REC, nullptr) < 0) {
     return SyscallError(errno, "keep mounts from the host");
   }
-  UniqueFd mounted;
-  if (options.overlay.lower_dirs.empty()) {
-    ASSIGN_OR_RETURN(mounted, mnt::CloneMount(AT_FDCWD, options.root_path, /*recursive=*/true));
-    RETURN_IF_ERROR(mnt::SetAttributes(mounted.get(), 0, 0, MS_PRIVATE, false));
-  } else {
-    ASSIGN_OR_RETURN(mounted, mnt::MakeOverlay(options.overlay));
-  }
   UniqueFd place(open(options.root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!place.valid() && errno == EACCES && options.in_user_namespace && !options.no_pivot) {
+    // Directories on the way are for the host's root alone. Any place will do: over "/" it is in
+    // nobody's way.
+    place.Reset(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
   if (!place.valid()) return SyscallError(errno, absl::StrCat("open ", options.root_path));
-  RETURN_IF_ERROR(mnt::MoveMount(mounted.get(), place.get()));
-  return mounted;
+  RETURN_IF_ERROR(mnt::MoveMount(options.sources.root.get(), place.get()));
+  return std::move(options.sources.root);
 }
 
-absl::Status PopulateRoot(const Spec& spec, const RootfsOptions& options, int root) {
-  for (const MountEntry& entry : spec.mounts) {
-    absl::Status done = MountOne(entry, options, root);
+absl::Status PopulateRoot(const Spec& spec, RootfsOptions& options, int root) {
+  for (size_t i = 0; i < spec.mounts.size(); ++i) {
+    const MountEntry& entry = spec.mounts[i];
+    absl::Status done = MountOne(entry, std::move(options.sources.mounts[i]), options, root);
     RETURN_IF_ERROR(AtStep("mount", Annotate(done, absl::StrCat("mount at ", entry.destination))));
   }
-  return AtStep("device", MakeDevices(spec, root));
+  NodeWay way = options.sources.has_devices ? NodeWay::kSkip
+                : options.in_user_namespace ? NodeWay::kBind
+                                            : NodeWay::kMake;
+  return AtStep("device", MakeDevices(spec, root, way));
 }
 
 absl::Status BindConsole(int root, int terminal) {

@@ -14,13 +14,14 @@
 #include "absl/status/statusor.h"
 #include "libs/base/unique_fd.h"
 #include "libs/container/config/spec.h"
-#include "libs/linux/mount/mount_calls.h"
+#include "libs/container/mount_sources.h"
 
 namespace darse::container {
 
 struct RootfsOptions {
-  mnt::OverlaySource overlay;  // no lower_dirs: the root path is bound onto itself
-  std::string root_path;       // absolute
+  std::string root_path;  // absolute
+  MountSources sources;   // used up by PrepareRoot and PopulateRoot
+  bool in_user_namespace = false;
   bool no_pivot = false;
   // Directories that are the container's own cgroups: name below /sys/fs/cgroup ("" on v2) ->
   // directory.
@@ -28,8 +29,8 @@ struct RootfsOptions {
 };
 
 // An fd of the mounted root.
-absl::StatusOr<UniqueFd> PrepareRoot(const Spec& spec, const RootfsOptions& options);
-absl::Status PopulateRoot(const Spec& spec, const RootfsOptions& options, int root);
+absl::StatusOr<UniqueFd> PrepareRoot(RootfsOptions& options);
+absl::Status PopulateRoot(const Spec& spec, RootfsOptions& options, int root);
 absl::Status EnterRoot(const Spec& spec, const RootfsOptions& options, int root);
 absl::Status SealRoot(const Spec& spec);
 

@@ -2,12 +2,14 @@
 // closes the child's end. One packet a message: a letter, then text; the terminal travels as an fd.
 //
 //   starter -> child   'G'  go: cgroup and id maps are in place
-//                      'D'  hooks are done
+//                      'D'  done
 //   child -> starter   'W'  a warning (text)
 //                      'H'  namespaces and mounts are made: run the runtime's hooks, then say 'D'
 //                      'T'  the terminal's master (fd)
 //                      'L'  the seccomp listener (fd)
-//                      'P'  pid of the process made inside (text; exec only)
+//                      'P'  pid of the process made inside other namespaces (text)
+//                      'A'  in a user namespace: raise limits and hand over stdio, whose owner is
+//                           to be this user (text "uid gid"), then say 'D'
 //                      'R'  ready; waiting at the gate (create without start)
 //                      'X'  about to execve: end-of-file now means it worked
 //                      'F'  failed (an encoded failure)

@@ -6,85 +6,27 @@ without it the test fails.
 
 import ctypes
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from darse_testing import BIN, busybox_rootfs, eventually  # noqa: E402
-from instance.build import build  # noqa: E402
+from darse_testing import eventually  # noqa: E402
+from oci_bundle import make_bundle  # noqa: E402
 
 CANARY = "/darse-escape-canary"
 RENAME_EXCHANGE = 2
 
 
-class Bundle:
-    def __init__(self, base):
-        self.base = base
-        self.rootfs = os.path.join(base, "rootfs")
-        # Or one that was built otherwise (the asan stage of tools/test).
-        self.program = os.environ.get("DARSE_OCI", os.path.join(BIN, "darse-oci"))
-        os.makedirs(self.rootfs)
-        tar = os.path.join(base, "root.tar")
-        busybox_rootfs(tar)
-        subprocess.run(["tar", "-xf", tar, "-C", self.rootfs], check=True)
-        self("spec")
-        with open(os.path.join(base, "config.json"), encoding="utf-8") as config:
-            self.spec = json.load(config)
-        process = self.spec["process"]
-        process["terminal"] = False
-        process.pop("rlimits", None)
-        self.spec["root"] = {"path": "rootfs"}
-        self.id = "escape-" + os.path.basename(base)
-
-    def __call__(self, *args, **kwargs):
-        return subprocess.run([self.program, "--root", os.path.join(self.base, "state"), *args], cwd=self.base, check=False,
-                              timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              **kwargs)
-
-    def write(self):
-        with open(os.path.join(self.base, "config.json"), "w", encoding="utf-8") as out:
-            json.dump(self.spec, out)
-
-    def run(self, *args):
-        """What `args` does in a container."""
-        self.spec["process"]["args"] = list(args)
-        self.write()
-        return self("run", self.id)
-
-    def start(self, *args):
-        self.spec["process"]["args"] = list(args)
-        self.write()
-        started = subprocess.run([self.program, "--root", os.path.join(self.base, "state"), "run", "-d", self.id], cwd=self.base,
-                                 check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        assert started.returncode == 0
-
-    def without(self, destination):
-        self.spec["mounts"] = [mount for mount in self.spec["mounts"] if not mount["destination"].startswith(destination)]
-
-    def path(self, name):
-        return os.path.join(self.rootfs, name)
-
-
 @pytest.fixture
 def bundle():
-    build()
-    base = tempfile.mkdtemp(prefix="darse-escape-", dir="/var/tmp")
-    made = Bundle(base)
-    try:
+    with make_bundle("darse-escape-") as made:
         yield made
-    finally:
-        made("delete", "-f", made.id)
-        shutil.rmtree(base, ignore_errors=True)
-        assert not os.path.exists(CANARY)
-        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
-            assert base not in mounts.read()
+    assert not os.path.exists(CANARY)
 
 
 def digest(path):

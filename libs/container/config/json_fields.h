@@ -35,6 +35,15 @@ class JsonFields {
 
   JsonFields Object(const char* key) const { return JsonFields(Find(key), Path(key), status_); }
 
+  std::vector<std::string> Keys() const {
+    std::vector<std::string> keys;
+    if (object_ == nullptr) return keys;
+    for (const auto& member : object_->GetObject()) {
+      if (!member.value.IsNull()) keys.emplace_back(member.name.GetString());
+    }
+    return keys;
+  }
+
   // fn(JsonFields) for each object of a list.
   template <typename Fn>
   void Objects(const char* key, Fn fn) const {

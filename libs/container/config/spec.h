@@ -11,6 +11,7 @@
 #include "libs/linux/capability/capability.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/linux/mount/mount_options.h"
+#include "libs/linux/namespace/id_maps.h"
 #include "libs/linux/seccomp/seccomp_profile.h"
 
 namespace darse::container {
@@ -64,7 +65,8 @@ struct Process {
   std::optional<int> io_priority;  // as ioprio_set wants it
   std::string apparmor_profile;
   std::string selinux_label;
-  std::string cpu_affinity_initial, cpu_affinity_final;  // execCPUAffinity
+  // execCPUAffinity: processors, for exec alone. Empty: as they are.
+  std::vector<uint32_t> cpus_initial, cpus_final;
 
   bool operator==(const Process&) const = default;
 };
@@ -74,6 +76,8 @@ struct MountEntry {
   std::string type;
   std::string source;
   mnt::Options options;
+  // For options.id_map; empty: those of the container's user namespace.
+  ns::IdMaps id_maps;
 
   bool operator==(const MountEntry&) const = default;
 };
@@ -85,10 +89,20 @@ struct NamespaceEntry {
   bool operator==(const NamespaceEntry&) const = default;
 };
 
-struct IdMapping {
-  uint32_t container_id = 0, host_id = 0, size = 0;
+struct TimeOffset {
+  std::string clock;  // "monotonic" or "boottime"
+  int64_t seconds = 0;
+  uint32_t nanoseconds = 0;
 
-  bool operator==(const IdMapping&) const = default;
+  bool operator==(const TimeOffset&) const = default;
+};
+
+// set_mempolicy(2)
+struct MemoryPolicy {
+  int mode = 0;  // MPOL_… with its flags
+  std::vector<uint32_t> nodes;
+
+  bool operator==(const MemoryPolicy&) const = default;
 };
 
 struct DeviceNode {
@@ -128,7 +142,9 @@ struct Spec {
   std::map<std::string, std::string> annotations;
 
   std::vector<NamespaceEntry> namespaces;
-  std::vector<IdMapping> uid_mappings, gid_mappings;
+  ns::IdMaps id_maps;  // of a new user namespace
+  std::vector<TimeOffset> time_offsets;
+  std::optional<MemoryPolicy> memory_policy;
   std::vector<DeviceNode> devices;
   std::string cgroups_path;
   cgroup::Limits limits;

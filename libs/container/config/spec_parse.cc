@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "libs/base/status_macros.h"
 #include "libs/container/config/json_fields.h"
+#include "libs/container/config/number_list.h"
 #include "libs/container/config/spec.h"
 #include "libs/linux/namespace/namespace.h"
 #include "rapidjson/stringbuffer.h"
@@ -99,6 +100,12 @@ int ReadIoPriority(const JsonFields& fields) {
   return io_class.value_or(0) << kIoClassShift | level;
 }
 
+std::vector<uint32_t> ReadNumberList(const JsonFields& fields, const char* key) {
+  std::string text = fields.Text(key);
+  if (text.empty()) return {};
+  return fields.Check(key, ParseNumberList(text));
+}
+
 Process ReadProcess(const JsonFields& fields) {
   Process process;
   fields.Bool("terminal", process.terminal);
@@ -144,9 +151,34 @@ Process ReadProcess(const JsonFields& fields) {
   fields.Text("apparmorProfile", process.apparmor_profile);
   fields.Text("selinuxLabel", process.selinux_label);
   JsonFields affinity = fields.Object("execCPUAffinity");
-  affinity.Text("initial", process.cpu_affinity_initial);
-  affinity.Text("final", process.cpu_affinity_final);
+  process.cpus_initial = ReadNumberList(affinity, "initial");
+  process.cpus_final = ReadNumberList(affinity, "final");
   return process;
+}
+
+std::vector<ns::IdMapping> ReadMappings(const JsonFields& fields, const char* key) {
+  std::vector<ns::IdMapping> mappings;
+  fields.Objects(key, [&](const JsonFields& entry) {
+    ns::IdMapping mapping;
+    entry.Number("containerID", mapping.container_id);
+    entry.Number("hostID", mapping.host_id);
+    entry.Number("size", mapping.size);
+    mappings.push_back(mapping);
+  });
+  return mappings;
+}
+
+ns::IdMaps ReadIdMaps(const JsonFields& fields) {
+  ns::IdMaps maps = {.uids = ReadMappings(fields, "uidMappings"),
+                     .gids = ReadMappings(fields, "gidMappings")};
+  if (maps.empty()) return maps;
+  for (const auto& [key, side] :
+       {std::pair("uidMappings", &maps.uids), std::pair("gidMappings", &maps.gids)}) {
+    if (absl::Status checked = ns::CheckMappings(*side); !checked.ok()) {
+      fields.Fail(key, checked.message());
+    }
+  }
+  return maps;
 }
 
 MountEntry ReadMount(const JsonFields& fields) {
@@ -159,9 +191,14 @@ MountEntry ReadMount(const JsonFields& fields) {
   if (mount.type == "bind" || mount.type == "none") mount.options.bind |= mount.type == "bind";
   if (mount.options.bind && mount.source.empty()) fields.Fail("source", "missing");
   if (!mount.options.bind && mount.type.empty()) fields.Fail("type", "missing");
-  fields.Unsupported("uidMappings");
-  fields.Unsupported("gidMappings");
-  if (mount.options.id_map) fields.Fail("options", "idmap: needs a user namespace");
+  mount.id_maps = ReadIdMaps(fields);
+  if (!mount.id_maps.empty()) mount.options.id_map = true;
+  if (mount.options.id_map && !mount.options.bind) {
+    fields.Fail("options", "idmap: only what is bound can be id-mapped");
+  }
+  if (mount.options.copy_up && mount.type != "tmpfs") {
+    fields.Fail("options", "tmpcopyup: only for a tmpfs");
+  }
   return mount;
 }
 
@@ -211,6 +248,16 @@ void ReadThrottles(const JsonFields& block, const char* key, const char* kind,
   });
 }
 
+void ReadRdma(const JsonFields& fields, cgroup::Limits& limits) {
+  for (const std::string& device : fields.Keys()) {
+    JsonFields entry = fields.Object(device.c_str());
+    cgroup::RdmaLimit limit;
+    entry.Number("hcaHandles", limit.handles);
+    entry.Number("hcaObjects", limit.objects);
+    limits.rdma[device] = limit;
+  }
+}
+
 cgroup::Limits ReadResources(const JsonFields& fields) {
   cgroup::Limits limits;
   JsonFields memory = fields.Object("memory");
@@ -223,6 +270,7 @@ cgroup::Limits ReadResources(const JsonFields& fields) {
     memory.Bool("disableOOMKiller", disable);
     limits.oom_kill_disable = disable;
   }
+  memory.Bool("checkBeforeUpdate", limits.memory_check_before_update);
   if (memory.NumberOr<int64_t>("kernelTCP", 0) > 0) memory.Unsupported("kernelTCP");
   JsonFields cpu = fields.Object("cpu");
   cpu.Number("shares", limits.cpu_shares);
@@ -241,8 +289,15 @@ cgroup::Limits ReadResources(const JsonFields& fields) {
   pids.Number("limit", limits.pids_max);
   JsonFields block = fields.Object("blockIO");
   block.Number("weight", limits.block_weight);
-  block.Unsupported("leafWeight");
-  block.Unsupported("weightDevice");
+  block.Number("leafWeight", limits.block_leaf_weight);
+  block.Objects("weightDevice", [&](const JsonFields& entry) {
+    cgroup::BlockWeight weight;
+    entry.Number("major", weight.major);
+    entry.Number("minor", weight.minor);
+    entry.Number("weight", weight.weight);
+    entry.Number("leafWeight", weight.leaf_weight);
+    limits.block_weights.push_back(weight);
+  });
   ReadThrottles(block, "throttleReadBpsDevice", "rbps", limits.block_throttles);
   ReadThrottles(block, "throttleWriteBpsDevice", "wbps", limits.block_throttles);
   ReadThrottles(block, "throttleReadIOPSDevice", "riops", limits.block_throttles);
@@ -258,7 +313,7 @@ cgroup::Limits ReadResources(const JsonFields& fields) {
   network.Objects("priorities", [&](const JsonFields& priority) {
     limits.network_priorities[priority.Text("name")] = priority.NumberOr<uint32_t>("priority", 0);
   });
-  fields.Unsupported("rdma");
+  ReadRdma(fields.Object("rdma"), limits);
   fields.StringMap("unified", limits.unified);
   if (fields.Has("devices")) {
     limits.devices.emplace();
@@ -267,18 +322,6 @@ cgroup::Limits ReadResources(const JsonFields& fields) {
     });
   }
   return limits;
-}
-
-std::vector<IdMapping> ReadMappings(const JsonFields& fields, const char* key) {
-  std::vector<IdMapping> mappings;
-  fields.Objects(key, [&](const JsonFields& entry) {
-    IdMapping mapping;
-    entry.Number("containerID", mapping.container_id);
-    entry.Number("hostID", mapping.host_id);
-    entry.Number("size", mapping.size);
-    mappings.push_back(mapping);
-  });
-  return mappings;
 }
 
 DeviceNode ReadDevice(const JsonFields& fields) {
@@ -309,6 +352,47 @@ seccomp::Profile ReadSeccomp(const JsonFields& linux_fields) {
       seccomp::ParseDockerProfile(absl::string_view(buffer.GetString(), buffer.GetSize()), 0));
 }
 
+std::vector<TimeOffset> ReadTimeOffsets(const JsonFields& fields) {
+  std::vector<TimeOffset> offsets;
+  for (const std::string& clock : fields.Keys()) {
+    if (clock != "monotonic" && clock != "boottime") {
+      fields.Fail(clock, "not a clock of time namespaces (monotonic, boottime)");
+    }
+    JsonFields offset = fields.Object(clock.c_str());
+    offsets.push_back({.clock = clock,
+                       .seconds = offset.NumberOr<int64_t>("secs", 0),
+                       .nanoseconds = offset.NumberOr<uint32_t>("nanosecs", 0)});
+    if (offsets.back().nanoseconds >= 1'000'000'000) offset.Fail("nanosecs", "a second or more");
+  }
+  return offsets;
+}
+
+// <linux/mempolicy.h>'s numbers.
+constexpr std::pair<const char*, int> kMemoryModes[] = {{"MPOL_DEFAULT", 0},
+                                                        {"MPOL_PREFERRED", 1},
+                                                        {"MPOL_BIND", 2},
+                                                        {"MPOL_INTERLEAVE", 3},
+                                                        {"MPOL_LOCAL", 4},
+                                                        {"MPOL_PREFERRED_MANY", 5},
+                                                        {"MPOL_WEIGHTED_INTERLEAVE", 6}};
+constexpr std::pair<const char*, int> kMemoryFlags[] = {{"MPOL_F_NUMA_BALANCING", 1 << 13},
+                                                        {"MPOL_F_RELATIVE_NODES", 1 << 14},
+                                                        {"MPOL_F_STATIC_NODES", 1 << 15}};
+
+MemoryPolicy ReadMemoryPolicy(const JsonFields& fields) {
+  MemoryPolicy policy;
+  std::optional<int> mode = Lookup(kMemoryModes, fields.Text("mode"));
+  if (!mode.has_value()) fields.Fail("mode", "no memory policy of Linux");
+  policy.mode = mode.value_or(0);
+  policy.nodes = ReadNumberList(fields, "nodes");
+  for (const std::string& name : fields.Strings("flags")) {
+    std::optional<int> flag = Lookup(kMemoryFlags, name);
+    if (!flag.has_value()) fields.Fail("flags", absl::StrCat("no flag \"", name, "\""));
+    policy.mode |= flag.value_or(0);
+  }
+  return policy;
+}
+
 void ReadLinux(const JsonFields& fields, Spec& spec) {
   fields.Objects("namespaces", [&](const JsonFields& entry) {
     NamespaceEntry ns;
@@ -318,8 +402,11 @@ void ReadLinux(const JsonFields& fields, Spec& spec) {
     if (spec.FindNamespace(ns.flag) != nullptr) entry.Fail("type", "given twice");
     spec.namespaces.push_back(std::move(ns));
   });
-  spec.uid_mappings = ReadMappings(fields, "uidMappings");
-  spec.gid_mappings = ReadMappings(fields, "gidMappings");
+  spec.id_maps = ReadIdMaps(fields);
+  spec.time_offsets = ReadTimeOffsets(fields.Object("timeOffsets"));
+  if (JsonFields policy = fields.Object("memoryPolicy"); policy.present()) {
+    spec.memory_policy = ReadMemoryPolicy(policy);
+  }
   fields.Objects("devices",
                  [&](const JsonFields& device) { spec.devices.push_back(ReadDevice(device)); });
   fields.Text("cgroupsPath", spec.cgroups_path);
@@ -337,7 +424,7 @@ void ReadLinux(const JsonFields& fields, Spec& spec) {
   fields.Text("mountLabel", spec.mount_label);
   if (JsonFields persona = fields.Object("personality"); persona.present()) {
     std::string domain = persona.Text("domain");
-    persona.Unsupported("flags");
+    if (!persona.Strings("flags").empty()) persona.Fail("flags", "OCI defines none");
     if (domain == "LINUX") {
       spec.personality = PER_LINUX;
     } else if (domain == "LINUX32") {
@@ -347,9 +434,28 @@ void ReadLinux(const JsonFields& fields, Spec& spec) {
     }
   }
   fields.Unsupported("intelRdt");
-  fields.Unsupported("timeOffsets");
   fields.Unsupported("netDevices");
-  fields.Unsupported("memoryPolicy");
+}
+
+void CheckIdMaps(const JsonFields& fields, const Spec& spec) {
+  const NamespaceEntry* user = spec.FindNamespace(CLONE_NEWUSER);
+  if (user == nullptr) {
+    if (!spec.id_maps.empty()) fields.Fail("linux.uidMappings", "needs a user namespace");
+    for (size_t i = 0; i < spec.mounts.size(); ++i) {
+      if (spec.mounts[i].options.id_map && spec.mounts[i].id_maps.empty()) {
+        fields.Fail(absl::StrCat("mounts[", i, "].options"),
+                    "idmap: needs uidMappings, or a user namespace to take them from");
+      }
+    }
+    return;
+  }
+  if (!user->path.empty()) return;
+  if (!ns::ToHost(spec.id_maps.uids, 0).has_value()) {
+    fields.Fail("linux.uidMappings", "the container's user 0 is not mapped");
+  }
+  if (!ns::ToHost(spec.id_maps.gids, 0).has_value()) {
+    fields.Fail("linux.gidMappings", "the container's group 0 is not mapped");
+  }
 }
 
 void CheckWhole(const JsonFields& fields, const Spec& spec) {
@@ -369,14 +475,9 @@ void CheckWhole(const JsonFields& fields, const Spec& spec) {
   if (!spec.domainname.empty() && !makes_new(CLONE_NEWUTS)) {
     fields.Fail("domainname", "needs a uts namespace");
   }
-  if (makes_new(CLONE_NEWUSER) || !spec.uid_mappings.empty() || !spec.gid_mappings.empty()) {
-    if (fields.present()) {
-      fields.Object("linux").Unsupported("uidMappings", "user namespaces are not supported yet");
-      fields.Fail("linux.namespaces", "user namespaces are not supported yet");
-    }
-  }
-  if (makes_new(0x80 /* CLONE_NEWTIME */)) {
-    fields.Fail("linux.namespaces", "time namespaces are not supported yet");
+  CheckIdMaps(fields, spec);
+  if (!spec.time_offsets.empty() && !makes_new(ns::kTime)) {
+    fields.Fail("linux.timeOffsets", "needs a time namespace");
   }
   if (!spec.mount_label.empty()) fields.Fail("linux.mountLabel", "this host has no SELinux");
   for (const auto& [key, value] : spec.sysctl) {

@@ -1,5 +1,6 @@
 #include <sched.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -48,7 +49,45 @@ TEST(SpecParseTest, WhatIsNotDoneIsRefusedByName) {
               HasSubstr("linux.intelRdt"));
   EXPECT_THAT(ErrorOf(With("\"linux\":{", "\"linux\":{\"sysctl\":{\"kernel.panic\":\"1\"},")),
               HasSubstr("kernel.panic"));
-  EXPECT_THAT(ErrorOf(With("\"uts\"", "\"user\"")), HasSubstr("user namespaces"));
+}
+
+std::string WithLinux(absl::string_view fields) {
+  return With("\"linux\":{", absl::StrCat("\"linux\":{", fields, ","));
+}
+
+TEST(SpecParseTest, IdMapsAreThoseThatTheKernelTakes) {
+  EXPECT_THAT(ErrorOf(With("\"uts\"", "\"user\"")), HasSubstr("linux.uidMappings"));
+  constexpr char kUser[] = R"("uidMappings":[{"containerID":0,"hostID":7,"size":1}])";
+  EXPECT_THAT(ErrorOf(WithLinux(kUser)), HasSubstr("linux.gidMappings: no id is mapped"));
+  constexpr char kBoth[] = R"("uidMappings":[{"containerID":0,"hostID":7,"size":2}],
+      "gidMappings":[{"containerID":0,"hostID":7,"size":2},{"containerID":1,"hostID":9,"size":1}])";
+  EXPECT_THAT(ErrorOf(WithLinux(kBoth)), HasSubstr("linux.gidMappings: two mappings overlap"));
+}
+
+TEST(SpecParseTest, ListsOfNumbersAreReadOrNamed) {
+  auto policy = [](absl::string_view nodes) {
+    return WithLinux(
+        absl::StrCat(R"("memoryPolicy":{"mode":"MPOL_BIND","nodes":")", nodes, "\"}"));
+  };
+  absl::StatusOr<Spec> spec = ParseSpec(policy("0-2,5"));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_THAT(spec->memory_policy->nodes, testing::ElementsAre(0, 1, 2, 5));
+  for (const char* bad : {"-", "1-", "2-1", "1-2-3", ",", "0-99999", "x"}) {
+    EXPECT_THAT(ErrorOf(policy(bad)), HasSubstr("linux.memoryPolicy.nodes")) << bad;
+  }
+}
+
+TEST(SpecParseTest, ResourcesOfEveryKind) {
+  absl::StatusOr<Spec> spec = ParseSpec(WithLinux(R"("resources":{
+      "rdma":{"mlx4_0":{"hcaHandles":3}},"memory":{"limit":9,"checkBeforeUpdate":true},
+      "blockIO":{"leafWeight":20,"weightDevice":[{"major":8,"minor":1,"weight":30,"leafWeight":40}]}
+      })"));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->limits.rdma.at("mlx4_0").handles, 3u);
+  EXPECT_FALSE(spec->limits.rdma.at("mlx4_0").objects.has_value());
+  EXPECT_TRUE(spec->limits.memory_check_before_update);
+  EXPECT_EQ(spec->limits.block_leaf_weight, 20);
+  EXPECT_EQ(spec->limits.block_weights[0].leaf_weight, 40);
 }
 
 TEST(SpecParseTest, MountOptionsAreSorted) {

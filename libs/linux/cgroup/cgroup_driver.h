@@ -41,11 +41,26 @@ struct BlockThrottle {
   bool operator==(const BlockThrottle&) const = default;
 };
 
+struct BlockWeight {
+  int64_t major = 0, minor = 0;
+  std::optional<uint16_t> weight, leaf_weight;  // 10..1000; the second: v1
+
+  bool operator==(const BlockWeight&) const = default;
+};
+
+struct RdmaLimit {
+  std::optional<uint32_t> handles, objects;
+
+  bool operator==(const RdmaLimit&) const = default;
+};
+
 // What is absent stays as it is; -1 means "no limit" where a limit is a number of bytes or tasks.
 struct Limits {
   std::optional<int64_t> memory_bytes;
   std::optional<int64_t> memory_and_swap_bytes;
   std::optional<int64_t> memory_reservation_bytes;
+  // A memory limit below what is in use is refused (the kernel would kill for it).
+  bool memory_check_before_update = false;
   std::optional<uint64_t> memory_swappiness;  // v1
   std::optional<bool> oom_kill_disable;       // v1
   std::optional<uint64_t> cpu_shares;         // 2..262144, v1's scale; converted for v2
@@ -58,9 +73,12 @@ struct Limits {
   std::string cpuset_cpus;
   std::string cpuset_mems;
   std::optional<int64_t> pids_max;
-  std::optional<uint16_t> block_weight;  // 10..1000
+  std::optional<uint16_t> block_weight;       // 10..1000
+  std::optional<uint16_t> block_leaf_weight;  // v1
+  std::vector<BlockWeight> block_weights;
   std::vector<BlockThrottle> block_throttles;
   std::map<std::string, uint64_t> hugepage_bytes;      // "2MB" -> bytes
+  std::map<std::string, RdmaLimit> rdma;               // by device
   std::optional<uint32_t> network_class;               // v1
   std::map<std::string, uint32_t> network_priorities;  // v1: interface -> priority
   std::map<std::string, std::string> unified;          // v2: file -> content

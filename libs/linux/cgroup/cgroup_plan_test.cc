@@ -4,6 +4,7 @@
 #include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/linux/cgroup/cgroup_v2_driver.h"
 #include "libs/linux/cgroup/device_filter.h"
+#include "libs/linux/cgroup/limit_rules.h"
 
 namespace darse::cgroup {
 namespace {
@@ -42,6 +43,24 @@ TEST(PlanV2Test, ConvertsFromV1sScales) {
                           V2Setting{"pids.max", "max"}));
   EXPECT_FALSE(PlanV2({.memory_bytes = 300, .memory_and_swap_bytes = 100}).ok());
   EXPECT_FALSE(PlanV2({.network_class = 5}).ok());
+}
+
+TEST(PlanV2Test, WeightsOfDevicesAndRdma) {
+  absl::StatusOr<std::vector<V2Setting>> plan =
+      PlanV2({.block_weights = {{.major = 8, .minor = 16, .weight = 200}},
+              .rdma = {{"mlx4_0", {.handles = 2, .objects = std::nullopt}}, {"hfi1", {3, 4}}}});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_THAT(*plan, ElementsAre(V2Setting{"io.bfq.weight", "8:16 200"},
+                                 V2Setting{"rdma.max", "hfi1 hca_handle=3 hca_object=4"},
+                                 V2Setting{"rdma.max", "mlx4_0 hca_handle=2 hca_object=max"}));
+  EXPECT_FALSE(PlanV2({.block_leaf_weight = 100}).ok());
+}
+
+TEST(LimitRulesTest, AMemoryLimitBelowWhatIsUsedIsRefusedOnlyIfAsked) {
+  EXPECT_TRUE(CheckMemoryInUse({.memory_bytes = 10}, 20).ok());
+  EXPECT_TRUE(CheckMemoryInUse({.memory_bytes = 20, .memory_check_before_update = true}, 20).ok());
+  EXPECT_TRUE(CheckMemoryInUse({.memory_bytes = -1, .memory_check_before_update = true}, 20).ok());
+  EXPECT_FALSE(CheckMemoryInUse({.memory_bytes = 10, .memory_check_before_update = true}, 20).ok());
 }
 
 // Runs the program as the kernel would; only the instructions that CompileDeviceFilter makes.

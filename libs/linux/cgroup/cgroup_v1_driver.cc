@@ -16,6 +16,7 @@
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/linux/cgroup/cgroup_files.h"
+#include "libs/linux/cgroup/limit_rules.h"
 
 namespace darse::cgroup {
 namespace {
@@ -120,6 +121,8 @@ absl::Status CgroupV1Driver::ApplyMemory(const std::string& path, const Limits& 
     if (limits.memory_bytes.has_value()) warnings.push_back(Lacks("memory", "memory"));
     return absl::OkStatus();
   }
+  RETURN_IF_ERROR(
+      CheckMemoryInUse(limits, ReadNumber(File("memory", path, "memory.usage_in_bytes"))));
   std::string swap_file = File("memory", path, "memory.memsw.limit_in_bytes");
   std::string limit_file = File("memory", path, "memory.limit_in_bytes");
   std::optional<int64_t> both = limits.memory_and_swap_bytes;
@@ -197,6 +200,35 @@ absl::Status CgroupV1Driver::ApplyCpu(const std::string& path, const Limits& lim
   return absl::OkStatus();
 }
 
+absl::Status CgroupV1Driver::ApplyBlockWeights(const std::string& path, const Limits& limits,
+                                               std::vector<std::string>& warnings) {
+  // One of two schedulers may know weights: BFQ, and CFQ before kernel 5.0, which alone had leaves.
+  auto set = [&](absl::string_view file, const std::string& value) -> absl::Status {
+    for (absl::string_view prefix : {"blkio.bfq.", "blkio."}) {
+      std::string full = File("blkio", path, absl::StrCat(prefix, file));
+      if (FileExists(full)) return WriteFile(full, value);
+    }
+    warnings.push_back(absl::StrCat("this host has no blkio.", file, ": it is not set"));
+    return absl::OkStatus();
+  };
+  if (uint16_t weight = limits.block_weight.value_or(0); weight != 0) {
+    RETURN_IF_ERROR(set("weight", absl::StrCat(weight)));
+  }
+  if (uint16_t weight = limits.block_leaf_weight.value_or(0); weight != 0) {
+    RETURN_IF_ERROR(set("leaf_weight", absl::StrCat(weight)));
+  }
+  for (const BlockWeight& device : limits.block_weights) {
+    std::string name = absl::StrCat(device.major, ":", device.minor, " ");
+    if (uint16_t weight = device.weight.value_or(0); weight != 0) {
+      RETURN_IF_ERROR(set("weight_device", absl::StrCat(name, weight)));
+    }
+    if (uint16_t weight = device.leaf_weight.value_or(0); weight != 0) {
+      RETURN_IF_ERROR(set("leaf_weight_device", absl::StrCat(name, weight)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CgroupV1Driver::ApplyRest(const std::string& path, const Limits& limits,
                                        std::vector<std::string>& warnings) {
   if (limits.pids_max.value_or(0) != 0) {
@@ -207,15 +239,7 @@ absl::Status CgroupV1Driver::ApplyRest(const std::string& path, const Limits& li
       warnings.push_back(Lacks("pids", "the number of processes"));
     }
   }
-  if (limits.block_weight.value_or(0) != 0) {
-    std::string file = File("blkio", path, "blkio.bfq.weight");
-    if (!FileExists(file)) file = File("blkio", path, "blkio.weight");
-    if (FileExists(file)) {
-      RETURN_IF_ERROR(WriteFile(file, absl::StrCat(*limits.block_weight)));
-    } else {
-      warnings.push_back("this host has no weights for block devices: the weight is not set");
-    }
-  }
+  RETURN_IF_ERROR(ApplyBlockWeights(path, limits, warnings));
   for (const BlockThrottle& throttle : limits.block_throttles) {
     static const std::map<std::string, std::string> kFiles = {
         {"rbps", "blkio.throttle.read_bps_device"},
@@ -243,6 +267,13 @@ absl::Status CgroupV1Driver::ApplyRest(const std::string& path, const Limits& li
       continue;
     }
     RETURN_IF_ERROR(WriteFile(file, value));
+  }
+  for (const auto& [device, limit] : limits.rdma) {
+    if (!Has("rdma")) {
+      warnings.push_back(Lacks("rdma", device));
+      continue;
+    }
+    RETURN_IF_ERROR(WriteFile(File("rdma", path, "rdma.max"), RdmaLine(device, limit)));
   }
   if (limits.network_class.has_value()) {
     RETURN_IF_ERROR(

@@ -41,6 +41,8 @@ class CgroupV1Driver final : public CgroupDriver {
                            std::vector<std::string>& warnings);
   absl::Status ApplyCpu(const std::string& path, const Limits& limits,
                         std::vector<std::string>& warnings);
+  absl::Status ApplyBlockWeights(const std::string& path, const Limits& limits,
+                                 std::vector<std::string>& warnings);
   absl::Status ApplyRest(const std::string& path, const Limits& limits,
                          std::vector<std::string>& warnings);
   absl::Status ApplyDevices(const std::string& path, const std::vector<DeviceRule>& rules);

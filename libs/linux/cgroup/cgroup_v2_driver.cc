@@ -16,6 +16,7 @@
 #include "libs/base/syscall_error.h"
 #include "libs/linux/cgroup/cgroup_files.h"
 #include "libs/linux/cgroup/device_filter.h"
+#include "libs/linux/cgroup/limit_rules.h"
 
 namespace darse::cgroup {
 namespace {
@@ -56,6 +57,10 @@ absl::StatusOr<std::vector<V2Setting>> PlanV2(const Limits& limits) {
   if (limits.network_class.has_value() || !limits.network_priorities.empty()) {
     return absl::InvalidArgumentError("network classID and priorities exist only on cgroup v1");
   }
+  bool leaf = limits.block_leaf_weight.value_or(0) != 0;
+  for (const BlockWeight& weight : limits.block_weights)
+    leaf |= weight.leaf_weight.value_or(0) != 0;
+  if (leaf) return absl::InvalidArgumentError("blockIO leaf weights exist only on cgroup v1");
   int64_t memory = limits.memory_bytes.value_or(0);
   int64_t both = limits.memory_and_swap_bytes.value_or(0);
   if (both > 0 && memory > 0 && both < memory) {
@@ -91,6 +96,11 @@ absl::StatusOr<std::vector<V2Setting>> PlanV2(const Limits& limits) {
     uint64_t weight = *limits.block_weight;
     plan.push_back({"io.weight", absl::StrCat(1 + (weight - 10) * 9999 / 990)});
   }
+  for (const BlockWeight& weight : limits.block_weights) {
+    if (weight.weight.value_or(0) == 0) continue;
+    plan.push_back(
+        {"io.bfq.weight", absl::StrCat(weight.major, ":", weight.minor, " ", *weight.weight)});
+  }
   for (const BlockThrottle& throttle : limits.block_throttles) {
     static const std::map<std::string, std::string> kNames = {
         {"rbps", "rbps"}, {"wbps", "wbps"}, {"riops", "riops"}, {"wiops", "wiops"}};
@@ -103,6 +113,9 @@ absl::StatusOr<std::vector<V2Setting>> PlanV2(const Limits& limits) {
   }
   for (const auto& [size, bytes] : limits.hugepage_bytes) {
     plan.push_back({absl::StrCat("hugetlb.", size, ".max"), absl::StrCat(bytes)});
+  }
+  for (const auto& [device, limit] : limits.rdma) {
+    plan.push_back({"rdma.max", RdmaLine(device, limit)});
   }
   for (const auto& [file, value] : limits.unified) {
     if (file.empty() || absl::StrContains(file, '/')) {
@@ -135,6 +148,7 @@ absl::StatusOr<std::vector<std::string>> CgroupV2Driver::Apply(const std::string
                                                                const Limits& limits) {
   if (!Exists(path)) return NoCgroup(path);
   ASSIGN_OR_RETURN(std::vector<V2Setting> plan, PlanV2(limits));
+  RETURN_IF_ERROR(CheckMemoryInUse(limits, ReadNumber(File(path, "memory.current"))));
   std::vector<std::string> warnings;
   for (const V2Setting& setting : plan) {
     std::string file = File(path, setting.file);

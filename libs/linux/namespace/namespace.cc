@@ -7,14 +7,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
-
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x00000080
-#endif
 
 namespace darse::ns {
 namespace {
@@ -29,7 +27,7 @@ constexpr Kind kKinds[] = {
     {"user", "user", CLONE_NEWUSER},       {"mount", "mnt", CLONE_NEWNS},
     {"pid", "pid", CLONE_NEWPID},          {"network", "net", CLONE_NEWNET},
     {"ipc", "ipc", CLONE_NEWIPC},          {"uts", "uts", CLONE_NEWUTS},
-    {"cgroup", "cgroup", CLONE_NEWCGROUP}, {"time", "time", CLONE_NEWTIME},
+    {"cgroup", "cgroup", CLONE_NEWCGROUP}, {"time", "time", kTime},
 };
 
 }  // namespace
@@ -91,6 +89,20 @@ absl::StatusOr<UniqueFd> OpenPidFd(pid_t pid) {
 
 absl::Status Join(int fd, uint64_t flags) {
   if (setns(fd, static_cast<int>(flags)) < 0) return SyscallError(errno, "setns");
+  return absl::OkStatus();
+}
+
+absl::Status JoinAll(std::vector<std::pair<UniqueFd, uint64_t>>& joins) {
+  auto join = [](const std::pair<UniqueFd, uint64_t>& one) {
+    return Annotate(Join(one.first.get(), one.second),
+                    absl::StrCat("join the ", ProcName(one.second), " namespace"));
+  };
+  std::erase_if(joins,
+                [&](const auto& one) { return one.second != CLONE_NEWUSER && join(one).ok(); });
+  std::stable_partition(joins.begin(), joins.end(),
+                        [](const auto& one) { return one.second == CLONE_NEWUSER; });
+  for (const auto& one : joins) RETURN_IF_ERROR(join(one));
+  joins.clear();
   return absl::OkStatus();
 }
 

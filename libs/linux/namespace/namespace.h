@@ -4,6 +4,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,6 +13,8 @@
 #include "libs/base/unique_fd.h"
 
 namespace darse::ns {
+
+inline constexpr uint64_t kTime = 0x80;  // CLONE_NEWTIME, which glibc's <sched.h> lacks
 
 // "pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time" -> CLONE_NEW…; INVALID_ARGUMENT
 // otherwise.
@@ -33,5 +37,8 @@ absl::StatusOr<Cloned> Clone(const CloneOptions& options);
 
 absl::StatusOr<UniqueFd> OpenPidFd(pid_t pid);
 absl::Status Join(int fd, uint64_t flags);
+// Namespaces by their flags, in the one order that works: who enters a user namespace has no rights
+// over what belongs to another, so those come first that are joined now or never. Empties the list.
+absl::Status JoinAll(std::vector<std::pair<UniqueFd, uint64_t>>& joins);
 
 }  // namespace darse::ns

@@ -1,0 +1,108 @@
+#include "libs/container/mount_sources.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/status_macros.h"
+#include "libs/base/syscall_error.h"
+#include "libs/container/devices.h"
+#include "libs/container/failure.h"
+#include "libs/linux/mount/root_path.h"
+
+namespace darse::container {
+namespace {
+
+// Namespaces that carry id maps, one for each map that is asked for.
+class IdMapNamespaces {
+ public:
+  absl::StatusOr<int> Get(const ns::IdMaps& maps) {
+    for (const auto& [known, fd] : made_) {
+      if (known == maps) return fd.get();
+    }
+    ASSIGN_OR_RETURN(UniqueFd fd, ns::MakeUserNamespace(maps));
+    made_.emplace_back(maps, std::move(fd));
+    return made_.back().second.get();
+  }
+
+ private:
+  std::vector<std::pair<ns::IdMaps, UniqueFd>> made_;
+};
+
+absl::StatusOr<UniqueFd> OpenRoot(const RootSource& root) {
+  if (!root.overlay.lower_dirs.empty()) return mnt::MakeOverlay(root.overlay);
+  ASSIGN_OR_RETURN(UniqueFd mount, mnt::CloneMount(AT_FDCWD, root.path, /*recursive=*/true));
+  RETURN_IF_ERROR(mnt::SetAttributes(mount.get(), 0, 0, MS_PRIVATE, false));
+  return mount;
+}
+
+// Mounts of the host may come in where "slave" or "shared" asks for it. Ours go out only where
+// linux.rootfsPropagation is shared as well, and never out of a user namespace.
+bool GoesOut(const Spec& spec, const MountEntry& entry, const ns::IdMaps* maps) {
+  return maps == nullptr && entry.options.propagation == MS_SHARED &&
+         spec.root_propagation.has_value() && spec.root_propagation->propagation == MS_SHARED;
+}
+
+absl::StatusOr<UniqueFd> OpenBind(const Spec& spec, const MountEntry& entry, const ns::IdMaps* maps,
+                                  IdMapNamespaces& namespaces) {
+  ASSIGN_OR_RETURN(UniqueFd mount,
+                   mnt::CloneMount(AT_FDCWD, entry.source, entry.options.recursive));
+  if (!GoesOut(spec, entry, maps)) {
+    RETURN_IF_ERROR(mnt::SetAttributes(mount.get(), 0, 0, MS_SLAVE, true));
+  }
+  if (!entry.options.id_map) return mount;
+  const ns::IdMaps& wanted = entry.id_maps.empty() ? *maps : entry.id_maps;
+  ASSIGN_OR_RETURN(int id_map, namespaces.Get(wanted));
+  absl::Status mapped = mnt::SetIdMap(mount.get(), id_map, entry.options.id_map_recursive);
+  if (ErrnoOf(mapped) == EINVAL) {
+    return Annotate(mapped, "idmap: the kernel or the file system has no id-mapped mounts");
+  }
+  RETURN_IF_ERROR(mapped);
+  return mount;
+}
+
+absl::StatusOr<UniqueFd> MakeDev(const Spec& spec, const MountEntry& entry,
+                                 const ns::IdMaps& maps) {
+  mnt::Data data = entry.options.data;
+  bool has_mode = std::any_of(data.begin(), data.end(),
+                              [](const auto& option) { return option.first == "mode"; });
+  if (!has_mode) data.emplace_back("mode", "755");
+  ASSIGN_OR_RETURN(UniqueFd mount, mnt::MakeMount("tmpfs", entry.source, data, entry.options.set));
+  RETURN_IF_ERROR(FillDev(spec, mount.get(), maps));
+  return mount;
+}
+
+}  // namespace
+
+absl::StatusOr<MountSources> OpenMountSources(const Spec& spec, const RootSource& root,
+                                              const ns::IdMaps* maps, bool may_make_nodes) {
+  MountSources sources;
+  absl::StatusOr<UniqueFd> opened = OpenRoot(root);
+  RETURN_IF_ERROR(AtStep("rootfs", opened.status()));
+  sources.root = *std::move(opened);
+  sources.mounts.resize(spec.mounts.size());
+  IdMapNamespaces namespaces;
+  for (size_t i = 0; i < spec.mounts.size(); ++i) {
+    const MountEntry& entry = spec.mounts[i];
+    bool is_dev = entry.type == "tmpfs" && mnt::CleanRelative(entry.destination) == "dev";
+    absl::StatusOr<UniqueFd> source;
+    if (entry.options.bind) {
+      source = OpenBind(spec, entry, maps, namespaces);
+    } else if (is_dev && maps != nullptr && may_make_nodes && !sources.has_devices) {
+      source = MakeDev(spec, entry, *maps);
+      sources.has_devices = true;
+    } else {
+      continue;
+    }
+    RETURN_IF_ERROR(
+        AtStep("mount", Annotate(source.status(), absl::StrCat("mount at ", entry.destination))));
+    sources.mounts[i] = *std::move(source);
+  }
+  return sources;
+}
+
+}  // namespace darse::container

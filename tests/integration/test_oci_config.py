@@ -1,0 +1,302 @@
+"""What config.json asks for, seen from inside a container of darse-oci: a test a field.
+
+Those of cgroups are in tests/vm as well, where v2 is.
+"""
+
+import ctypes
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from oci_bundle import make_bundle  # noqa: E402
+
+HOST_ID = 200000
+
+
+@pytest.fixture
+def bundle():
+    with make_bundle("darse-config-") as made:
+        yield made
+
+
+def own_user_namespace(bundle, size=65536):
+    bundle.spec["linux"]["namespaces"].append({"type": "user"})
+    for side in ("uidMappings", "gidMappings"):
+        bundle.spec["linux"][side] = [{"containerID": 0, "hostID": HOST_ID, "size": size}]
+    for directory, _, files in os.walk(bundle.rootfs):
+        for name in [directory] + [os.path.join(directory, file) for file in files]:
+            if not os.path.islink(name):
+                os.chown(name, HOST_ID, HOST_ID)
+
+
+def shows(bundle, script):
+    done = bundle.run("sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refuses(bundle, script="true"):
+    done = bundle.run("sh", "-c", script)
+    assert done.returncode != 0
+    return done.stderr
+
+
+# User namespaces
+
+
+def test_root_of_a_user_namespace_is_nobody_on_the_host(bundle):
+    own_user_namespace(bundle)
+    os.chmod(bundle.base, 0o700)  # as a state directory is: its parents are for the host's root alone
+    shown = shows(bundle, "id -u; cat /proc/self/uid_map; hostname x; touch /made && stat -c %u:%g /made; ls -ln /dev/null")
+    assert shown.startswith("0\n")
+    assert re.search(rf"\b0\s+{HOST_ID}\s+65536", shown)
+    assert "0:0\n" in shown
+    made = os.stat(bundle.path("made"))
+    assert (made.st_uid, made.st_gid) == (HOST_ID, HOST_ID)
+
+
+def test_devices_work_in_a_user_namespace(bundle):
+    own_user_namespace(bundle)
+    loop = {"path": "/dev/net/of-mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 7, "gid": 8}
+    bundle.spec["linux"]["devices"] = [loop]
+    shown = shows(bundle, """echo gone > /dev/null && head -c 2 /dev/zero | od -An -tx1
+                             stat -c '%u:%g %a %F' /dev/net/of-mine; head -c 1 /dev/net/of-mine | od -An -tx1
+                             mknod /dev/mine c 1 3 2>&1; ls -l /dev/fd /dev/ptmx | wc -l""")
+    assert "00 00" in shown and "7:8 640 character special file" in shown
+    assert "Operation not permitted" in shown and shown.endswith("2\n")
+
+
+def test_without_a_tmpfs_the_hosts_devices_are_bound(bundle):
+    own_user_namespace(bundle)
+    bundle.spec["mounts"] = [m for m in bundle.spec["mounts"] if not m["destination"].startswith("/dev")]
+    os.makedirs(bundle.path("dev/pts"), exist_ok=True)
+    os.chown(bundle.path("dev"), HOST_ID, HOST_ID)
+    assert shows(bundle, "echo gone > /dev/null; head -c 1 /dev/zero | od -An -tx1; grep -c /dev/null /proc/mounts") == " 00\n1\n"
+    bundle.spec["linux"]["devices"] = [{"path": "/dev/darse-none", "type": "c", "major": 1, "minor": 5}]
+    assert "device /dev/darse-none" in refuses(bundle)
+
+
+def test_bound_directories_are_opened_by_the_host(bundle):
+    own_user_namespace(bundle)
+    os.makedirs(os.path.join(bundle.base, "hidden/shown"))
+    os.chmod(os.path.join(bundle.base, "hidden"), 0o700)
+    os.chmod(os.path.join(bundle.base, "hidden/shown"), 0o755)
+    bundle.spec["mounts"].append({"destination": "/data", "type": "bind", "source": os.path.join(bundle.base, "hidden/shown"),
+                                  "options": ["rbind", "ro"]})
+    assert "Read-only" in shows(bundle, "ls -lnd /data; touch /data/x 2>&1; true")
+
+
+def test_exec_enters_the_user_namespace(bundle):
+    own_user_namespace(bundle)
+    bundle.spec["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 100}]
+    bundle.start("sleep", "100")
+    inside = bundle("exec", "--user", "5:6", bundle.id, "sh", "-c", "id -u; id -g; ulimit -n; cat /proc/self/uid_map; echo x >/dev/stdout")
+    assert inside.returncode == 0, inside.stderr
+    assert inside.stdout.split()[:4] == ["5", "6", "100", "0"] and inside.stdout.endswith("x\n")
+    pid = json.loads(bundle("state", bundle.id).stdout)["pid"]
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        assert f"Uid:\t{HOST_ID}" in status.read()
+
+
+def test_who_is_not_mapped_is_named(bundle):
+    own_user_namespace(bundle, size=1000)
+    bundle.spec["process"]["user"] = {"uid": 5000, "gid": 0}
+    assert "become user 5000" in refuses(bundle) and "does not map" in refuses(bundle)
+    bundle.spec["linux"]["uidMappings"][0]["containerID"] = 1
+    assert "linux.uidMappings: the container's user 0 is not mapped" in refuses(bundle)
+
+
+def test_a_user_namespace_is_joined_with_others(bundle):
+    own_user_namespace(bundle)
+    bundle.start("sleep", "100")
+    pid = json.loads(bundle("state", bundle.id).stdout)["pid"]
+    with make_bundle("darse-config-") as second:
+        own_user_namespace(second)
+        for side in ("uidMappings", "gidMappings"):
+            del second.spec["linux"][side]
+        for entry in second.spec["linux"]["namespaces"]:
+            name = {"network": "net", "user": "user", "pid": "pid", "ipc": "ipc"}.get(entry["type"])
+            if name:
+                entry["path"] = f"/proc/{pid}/ns/{name}"
+        shown = shows(second, "for n in net user pid ipc; do readlink /proc/self/ns/$n; done; ps -o comm | head -3; id -u")
+        for name in ("net", "user", "pid", "ipc"):
+            assert os.readlink(f"/proc/{pid}/ns/{name}") in shown
+        assert "sleep" in shown and shown.endswith("0\n")
+        second.spec["linux"]["uidMappings"] = [{"containerID": 0, "hostID": 5, "size": 1}]
+        second.spec["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 5, "size": 1}]
+        assert "not those of the user namespace that is joined" in refuses(second)
+
+
+def test_a_new_user_namespace_joins_what_the_host_owns(bundle):
+    own_user_namespace(bundle)
+    for entry in bundle.spec["linux"]["namespaces"]:
+        if entry["type"] in ("network", "ipc"):
+            entry["path"] = "/proc/self/ns/" + {"network": "net", "ipc": "ipc"}[entry["type"]]
+    bundle.without("/dev/mqueue")  # a new one is for who owns the ipc namespace
+    shown = shows(bundle, "readlink /proc/self/ns/net; ls /sys/class/net")
+    assert os.readlink("/proc/self/ns/net") in shown and "lo" in shown.split()
+
+
+# Mounts
+
+
+def test_id_mapped_mounts(bundle):
+    own_user_namespace(bundle)
+    data = os.path.join(bundle.base, "data")
+    os.makedirs(data)
+    os.chown(data, 33, 33)
+    os.chmod(data, 0o777)
+    bundle.spec["mounts"].append({"destination": "/data", "type": "bind", "source": data, "options": ["rbind", "ridmap"]})
+    shown = shows(bundle, "stat -c %u /data; touch /data/made; stat -c %u /data/made")
+    assert shown == "33\n0\n"
+    assert os.stat(os.path.join(data, "made")).st_uid == 0
+
+
+def test_a_mount_has_id_mappings_of_its_own_without_a_user_namespace(bundle):
+    data = os.path.join(bundle.base, "data")
+    os.makedirs(data)
+    os.chown(data, 0, 0)
+    mapping = [{"containerID": 0, "hostID": 1234, "size": 10}]
+    mount = {"destination": "/data", "type": "bind", "source": data, "options": ["bind", "idmap"], "uidMappings": mapping,
+             "gidMappings": mapping}
+    bundle.spec["mounts"].append(mount)
+    assert shows(bundle, "stat -c %u:%g /data") == "1234:1234\n"
+    del mount["uidMappings"], mount["gidMappings"]
+    assert "mounts[" in refuses(bundle) and "idmap" in refuses(bundle)
+
+
+def test_tmpcopyup(bundle):
+    image = bundle.path("var/lib/thing")
+    os.makedirs(os.path.join(image, "below"))
+    with open(os.path.join(image, "below/file"), "w", encoding="utf-8") as file:
+        file.write("kept")
+    os.chown(os.path.join(image, "below/file"), 7, 8)
+    os.chmod(os.path.join(image, "below/file"), 0o4755)
+    os.symlink("below/file", os.path.join(image, "link"))
+    os.utime(os.path.join(image, "below/file"), (1000000000, 1000000000))
+    bundle.spec["mounts"].append({"destination": "/var/lib/thing", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro"]})
+    shown = shows(bundle, """cd /var/lib/thing; cat link; stat -c ' %u:%g %a %Y' below/file; touch x 2>&1; stat -f -c %T .""")
+    assert shown.startswith("kept 7:8 4755 1000000000\n") and "Read-only" in shown and "tmpfs" in shown
+    bundle.spec["mounts"][-1] = {"destination": "/x", "type": "bind", "source": "/etc", "options": ["bind", "tmpcopyup"]}
+    assert "tmpcopyup" in refuses(bundle)
+
+
+# Time
+
+
+def test_time_namespace_with_offsets(bundle):
+    bundle.spec["linux"]["namespaces"].append({"type": "time"})
+    bundle.spec["linux"]["timeOffsets"] = {"monotonic": {"secs": 864000}, "boottime": {"secs": 864000, "nanosecs": 5}}
+    with open("/proc/uptime", encoding="utf-8") as uptime:
+        here = float(uptime.read().split()[0])
+    assert float(shows(bundle, "cat /proc/uptime").split()[0]) - here >= 864000
+    bundle.start("sleep", "100")
+    inside = bundle("exec", bundle.id, "cat", "/proc/uptime")
+    assert float(inside.stdout.split()[0]) - here >= 864000
+    bundle("delete", "-f", bundle.id)
+    bundle.spec["linux"]["timeOffsets"] = {"realtime": {"secs": 1}}
+    assert "linux.timeOffsets.realtime" in refuses(bundle)
+    bundle.spec["linux"]["timeOffsets"] = {"monotonic": {"secs": 1}}
+    bundle.spec["linux"]["namespaces"].pop()
+    assert "needs a time namespace" in refuses(bundle)
+
+
+def test_time_and_user_namespace_together(bundle):
+    own_user_namespace(bundle)
+    bundle.spec["linux"]["namespaces"].append({"type": "time"})
+    bundle.spec["linux"]["timeOffsets"] = {"boottime": {"secs": 864000}}
+    bundle.start("sleep", "100")
+    inside = bundle("exec", bundle.id, "sh", "-c", "id -u; cat /proc/uptime")
+    assert inside.returncode == 0, inside.stderr
+    assert inside.stdout.startswith("0\n") and float(inside.stdout.split()[1]) > 864000
+
+
+# The process
+
+
+def test_memory_policy(bundle):
+    bundle.spec["linux"]["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}
+    shown = shows(bundle, "head -1 /proc/self/numa_maps")
+    assert "bind=static:0" in shown or "bind" in shown
+    bundle.spec["linux"]["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0-"}
+    assert "linux.memoryPolicy.nodes" in refuses(bundle)
+    bundle.spec["linux"]["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "999"}
+    assert "linux.memoryPolicy" in refuses(bundle)
+
+
+def test_exec_cpu_affinity(bundle):
+    bundle.start("sleep", "100")
+    process = dict(bundle.spec["process"], args=["grep", "Cpus_allowed_list", "/proc/self/status"],
+                   execCPUAffinity={"initial": "0-1", "final": "1"})
+    path = os.path.join(bundle.base, "process.json")
+    for affinity, expected in (({"initial": "0-1", "final": "1"}, "1"), ({"initial": "0"}, None)):
+        process["execCPUAffinity"] = affinity
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(process, file)
+        inside = bundle("exec", "--process", path, bundle.id)
+        assert inside.returncode == 0, inside.stderr
+        if expected:
+            assert inside.stdout.split() == ["Cpus_allowed_list:", expected]
+    process["execCPUAffinity"] = {"final": "one"}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(process, file)
+    assert "process.execCPUAffinity.final" in bundle("exec", "--process", path, bundle.id).stderr
+
+
+def test_personality(bundle):
+    bundle.spec["linux"]["personality"] = {"domain": "LINUX32"}
+    assert shows(bundle, "uname -m") == "i686\n"
+    bundle.spec["linux"]["personality"] = {"domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"]}
+    assert "linux.personality.flags" in refuses(bundle)
+
+
+# Seccomp
+
+
+class Agent:
+    """Answers each notification with an errno of its own."""
+
+    def __init__(self, path):
+        self.state = None
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.listening.bind(path)
+        self.listening.listen()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        connection, _ = self.listening.accept()
+        data, fds, _, _ = socket.recv_fds(connection, 65536, 1)
+        self.state = json.loads(data)
+        libc = ctypes.CDLL(None, use_errno=True)
+        request = ctypes.create_string_buffer(80)
+        while libc.ioctl(fds[0], ctypes.c_ulong(0xc0502100), request) == 0:  # SECCOMP_IOCTL_NOTIF_RECV
+            answer = request.raw[:8] + b"\0" * 8 + (-123 & 0xffffffff).to_bytes(4, "little") + b"\0" * 4
+            libc.ioctl(fds[0], ctypes.c_ulong(0xc0182101), answer)  # SECCOMP_IOCTL_NOTIF_SEND
+            request = ctypes.create_string_buffer(80)
+
+
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_a_seccomp_agent_answers(bundle, no_new_privileges):
+    path = os.path.join(bundle.base, "agent.sock")
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path, "listenerMetadata": "of mine",
+               "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]}
+    bundle.spec["linux"]["seccomp"] = seccomp
+    bundle.spec["process"]["noNewPrivileges"] = no_new_privileges
+    assert "no agent listens" in refuses(bundle)
+    agent = Agent(path)
+    assert "No medium found" in shows(bundle, "mkdir /made 2>&1 | head -1")
+    assert agent.state["fds"] == ["seccompFd"] and agent.state["metadata"] == "of mine"
+    assert agent.state["state"]["id"] == bundle.id and agent.state["pid"] == agent.state["state"]["pid"]
+    del seccomp["listenerPath"]
+    assert "listenerPath" in refuses(bundle)
+    seccomp["listenerPath"] = path
+    seccomp["syscalls"][0]["names"] = ["sendmsg"]
+    assert "linux.seccomp: SCMP_ACT_NOTIFY for sendmsg" in refuses(bundle)
