@@ -300,3 +300,91 @@ def test_a_seccomp_agent_answers(bundle, no_new_privileges):
     seccomp["listenerPath"] = path
     seccomp["syscalls"][0]["names"] = ["sendmsg"]
     assert "linux.seccomp: SCMP_ACT_NOTIFY for sendmsg" in refuses(bundle)
+
+
+# Without root
+
+
+USER = 65534  # nobody
+
+
+def as_user_command(bundle, *args):
+    return [*getattr(bundle, "prefix", []), "setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", bundle.program,
+            "--root", os.path.join(bundle.base, "own/state"), *args]
+
+
+def as_user(bundle, *args):
+    return subprocess.run(as_user_command(bundle, *args), cwd=os.path.join(bundle.base, "own"), check=False, timeout=60,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def own(bundle):
+    """A bundle that belongs to an ordinary user, with the configuration of `spec --rootless`."""
+    os.chmod(bundle.base, 0o755)
+    directory = os.path.join(bundle.base, "own")
+    os.makedirs(directory)
+    os.rename(bundle.rootfs, os.path.join(directory, "rootfs"))
+    bundle.rootfs = os.path.join(directory, "rootfs")
+    subprocess.run(["chown", "-R", f"{USER}:{USER}", directory], check=True)
+    made = as_user(bundle, "spec", "--rootless")
+    assert made.returncode == 0, made.stderr
+    with open(os.path.join(directory, "config.json"), encoding="utf-8") as config:
+        bundle.spec = json.load(config)
+    bundle.spec["process"]["terminal"] = False
+    bundle.spec["root"]["readonly"] = False
+
+    def configure(*args):
+        bundle.spec["process"]["args"] = list(args)
+        with open(os.path.join(directory, "config.json"), "w", encoding="utf-8") as out:
+            json.dump(bundle.spec, out)
+
+    def run(script):
+        configure("sh", "-c", script)
+        return as_user(bundle, "run", bundle.id)
+    bundle.configure = configure
+    bundle.run_as_user = run
+    return bundle
+
+
+def test_rootless_with_ones_own_id_alone(own):
+    done = own.run_as_user("id -u; touch /made; echo gone >/dev/null; ls /proc | grep -c '^[0-9]'")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0\n3\n"
+    assert os.stat(own.path("made")).st_uid == USER
+    own.spec["linux"]["resources"] = {"memory": {"limit": 100000000}}
+    assert "linux.resources: needs a cgroup" in own.run_as_user("true").stderr
+    own.spec["linux"]["resources"] = {}
+    own.spec["linux"]["namespaces"] = [n for n in own.spec["linux"]["namespaces"] if n["type"] != "user"]
+    del own.spec["linux"]["uidMappings"], own.spec["linux"]["gidMappings"]
+    assert "needs a user namespace" in own.run_as_user("true").stderr
+
+
+def test_rootless_life_of_a_container(own):
+    own.configure("sleep", "100")
+    started = subprocess.run(as_user_command(own, "run", "-d", own.id), cwd=os.path.join(own.base, "own"), check=False,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert started.returncode == 0
+    assert json.loads(as_user(own, "state", own.id).stdout)["status"] == "running"
+    inside = as_user(own, "exec", own.id, "sh", "-c", "id -u; cat /proc/1/comm")
+    assert inside.stdout == "0\nsleep\n", inside.stderr
+    assert "needs a cgroup" in as_user(own, "pause", own.id).stderr
+    assert as_user(own, "kill", own.id, "KILL").returncode == 0
+    assert as_user(own, "delete", "-f", own.id).returncode == 0
+    assert "does not exist" in as_user(own, "state", own.id).stderr
+
+
+def test_rootless_with_ranges(own):
+    ranges = os.path.join(own.base, "ranges")
+    with open(ranges, "w", encoding="utf-8") as file:
+        file.write("nobody:700000:1000\n")
+    for side in ("uidMappings", "gidMappings"):
+        own.spec["linux"][side] = [{"containerID": 0, "hostID": USER, "size": 1}, {"containerID": 1, "hostID": 700000, "size": 1000}]
+    own.spec["process"]["user"] = {"uid": 5, "gid": 6, "additionalGids": [7]}
+    assert f"/etc/subuid does not give user {USER} these ids" in own.run_as_user("true").stderr
+    # The files of this machine stay as they are.
+    own.prefix = ["unshare", "-m", "sh", "-c", f"touch /etc/subuid /etc/subgid; mount --bind {ranges} /etc/subuid; "
+                  f"mount --bind {ranges} /etc/subgid; exec \"$@\"", "sh"]
+    done = own.run_as_user("id -u; id -g; cat /proc/self/status | grep Groups; grep 700000 /proc/self/uid_map")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["5", "6", "Groups:", "7", "1", "700000", "1000"]

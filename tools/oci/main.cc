@@ -2,6 +2,7 @@
 //   darse-oci [--root DIR] [--log FILE] [--log-format text|json] COMMAND [flags] [arguments]
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <map>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/reason.h"
 #include "libs/base/unique_fd.h"
+#include "libs/linux/cgroup/no_cgroups.h"
 #include "libs/linux/mount/sealed_program.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
@@ -32,7 +34,8 @@ const std::map<std::string, Verb>& Verbs() {
 }
 
 constexpr char kUsage[] =
-    "usage: darse-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND ...\n"
+    "usage: darse-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug]\n"
+    "                 [--rootless true|false|auto] COMMAND ...\n"
     "commands: create start state kill delete run exec list ps pause resume update events features "
     "spec\n";
 
@@ -75,6 +78,11 @@ std::string InRuncsWords(const absl::Status& status) {
   return message;
 }
 
+std::string DefaultRoot(bool rootless) {
+  const char* run = getenv("XDG_RUNTIME_DIR");
+  return absl::StrCat(rootless && run != nullptr ? run : "/run", "/darse-oci");
+}
+
 int Main(const Args& args) {
   absl::StatusOr<Flags> flags = ParseFlags(args, {"root", "log", "log-format", "rootless"},
                                            {"debug", "systemd-cgroup", "v=version", "h=help"});
@@ -96,11 +104,14 @@ int Main(const Args& args) {
   };
   if (flags->Has("systemd-cgroup")) return refuse("--systemd-cgroup: Darse does not do this yet");
   std::string rootless = flags->Value("rootless", "auto");
-  if (rootless == "true") return refuse("--rootless: Darse does not do this yet");
+  if (rootless != "auto" && rootless != "true" && rootless != "false") {
+    return refuse("--rootless: true, false or auto");
+  }
   std::string name = flags->positional[0];
   auto verb = Verbs().find(name);
   if (verb == Verbs().end()) return refuse(absl::StrCat("unknown command ", name, "\n", kUsage));
-  Globals globals = {.root = flags->Value("root", "/run/darse-oci")};
+  Globals globals = {.rootless = rootless == "auto" ? geteuid() != 0 : rootless == "true"};
+  globals.root = flags->Value("root", DefaultRoot(globals.rootless));
   absl::StatusOr<int> done =
       verb->second(globals, Args(flags->positional.begin() + 1, flags->positional.end()));
   if (done.ok()) return *done;
@@ -110,6 +121,12 @@ int Main(const Args& args) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals) {
+  if (globals.rootless) return cgroup::NoCgroups();
+  return cgroup::OpenHostCgroups();
+}
+
 }  // namespace darse::ocitool
 
 int main(int argc, char** argv) {

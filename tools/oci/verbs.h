@@ -1,17 +1,22 @@
 // The commands of darse-oci. Each takes what follows its name and returns the exit code.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "libs/linux/cgroup/cgroup_driver.h"
 
 namespace darse::ocitool {
 
 struct Globals {
   std::string root = "/run/darse-oci";
+  bool rootless = false;
 };
 using Args = std::vector<std::string>;
+
+absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals);
 
 absl::StatusOr<int> Create(const Globals& globals, const Args& args);
 absl::StatusOr<int> Run(const Globals& globals, const Args& args);

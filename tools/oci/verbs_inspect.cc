@@ -47,7 +47,7 @@ absl::StatusOr<Found> Find(const Globals& globals, const Flags& flags) {
   if (flags.positional.empty()) return absl::InvalidArgumentError("takes a container id");
   Found found = {.states = StateDirectory(globals.root)};
   ASSIGN_OR_RETURN(found.state, found.states.Read(flags.positional[0]));
-  ASSIGN_OR_RETURN(found.cgroups, cgroup::OpenHostCgroups());
+  ASSIGN_OR_RETURN(found.cgroups, OpenCgroups(globals));
   return found;
 }
 
@@ -150,7 +150,7 @@ absl::StatusOr<int> List(const Globals& globals, const Args& args) {
       continue;
     }
     Found found = {.states = states, .state = *state};
-    ASSIGN_OR_RETURN(found.cgroups, cgroup::OpenHostCgroups());
+    ASSIGN_OR_RETURN(found.cgroups, OpenCgroups(globals));
     if (format == "json") {
       WriteState(json, found);
       continue;
@@ -335,61 +335,6 @@ absl::StatusOr<int> Features(const Globals&, const Args&) {
   json.EndObject();
   json.EndObject();
   Print(buffer);
-  return 0;
-}
-
-absl::StatusOr<int> MakeSpec(const Globals&, const Args& args) {
-  ASSIGN_OR_RETURN(Flags flags, ParseFlags(args, {"b=bundle"}, {}));
-  std::string path = absl::StrCat(flags.Value("bundle", "."), "/config.json");
-  if (access(path.c_str(), F_OK) == 0) {
-    return absl::AlreadyExistsError(absl::StrCat(path, ": exists already; remove it first"));
-  }
-  static constexpr char kSpec[] = R"({
-  "ociVersion": "1.0.2",
-  "process": {
-    "terminal": true,
-    "user": {"uid": 0, "gid": 0},
-    "args": ["sh"],
-    "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
-    "cwd": "/",
-    "capabilities": {
-      "bounding": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
-      "effective": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
-      "permitted": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
-    },
-    "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
-    "noNewPrivileges": true
-  },
-  "root": {"path": "rootfs", "readonly": true},
-  "hostname": "darse",
-  "mounts": [
-    {"destination": "/proc", "type": "proc", "source": "proc"},
-    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-     "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
-    {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-     "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
-    {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
-     "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
-    {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
-     "options": ["nosuid", "noexec", "nodev"]},
-    {"destination": "/sys", "type": "sysfs", "source": "sysfs",
-     "options": ["nosuid", "noexec", "nodev", "ro"]},
-    {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-     "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}
-  ],
-  "linux": {
-    "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-    "namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"},
-                   {"type": "mount"}, {"type": "cgroup"}],
-    "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
-                    "/proc/scsi"],
-    "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-  }
-}
-)";
-  RETURN_IF_ERROR(WriteFile(path, kSpec));
-  chmod(path.c_str(), 0644);
   return 0;
 }
 

@@ -90,8 +90,13 @@ absl::StatusOr<Created> CreateContainer(const Globals& globals, const Flags& fla
   if (!absl::SimpleAtoi(flags.Value("preserve-fds", "0"), &preserve) || preserve < 0) {
     return absl::InvalidArgumentError("--preserve-fds: not a number");
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, cgroup::OpenHostCgroups());
+  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals));
   StateDirectory states(globals.root);
+  if (globals.rootless && created.spec.FindNamespace(CLONE_NEWUSER) == nullptr) {
+    return absl::InvalidArgumentError(
+        "linux.namespaces: without root a container needs a user namespace (darse-oci spec "
+        "--rootless makes such a config.json)");
+  }
   RETURN_IF_ERROR(states.Create(id));
   absl::Cleanup undo = [&] { states.Remove(id); };
   ASSIGN_OR_RETURN(UniqueFd gate, states.ListenAtGate(id));
@@ -163,7 +168,7 @@ bool WaitUntilGone(const BundleState& state, int milliseconds) {
 
 absl::Status DeleteContainer(const Globals& globals, const BundleState& state, bool force) {
   StateDirectory states(globals.root);
-  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, cgroup::OpenHostCgroups());
+  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals));
   std::string status = states.Status(state, cgroups.get());
   // A created container has run nothing of the user's: it may go, as with runc.
   if (status != "stopped" && status != "created" && !force) {
@@ -281,7 +286,7 @@ absl::StatusOr<int> Kill(const Globals& globals, const Args& args) {
   ASSIGN_OR_RETURN(int signal, ParseSignal(words.size() == 2 ? words[1] : "TERM"));
   StateDirectory states(globals.root);
   ASSIGN_OR_RETURN(BundleState state, states.Read(words[0]));
-  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, cgroup::OpenHostCgroups());
+  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals));
   if (all || !state.own_pid_namespace) {
     if (signal == SIGKILL) {
       RETURN_IF_ERROR(cgroups->KillAll(state.cgroup_path));
@@ -315,13 +320,14 @@ absl::StatusOr<int> Exec(const Globals& globals, const Args& args) {
   StateDirectory states(globals.root);
   ASSIGN_OR_RETURN(BundleState state, states.Read(flags.positional[0]));
   ASSIGN_OR_RETURN(Spec spec, states.ReadSpec(state.id));
-  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, cgroup::OpenHostCgroups());
+  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals));
   std::string status = states.Status(state, cgroups.get());
   // In a created one too, as runc: all is in place but the program.
   if (status == "stopped" || (status == "paused" && !flags.Has("ignore-paused"))) {
     return absl::FailedPreconditionError(absl::StrCat("exec: the container is ", status));
   }
   container::JoinOptions options = {.id = state.id,
+                                    .bundle = state.bundle,
                                     .target = static_cast<pid_t>(state.pid),
                                     .stdio = {0, 1, 2},
                                     .seccomp_cache = states.SeccompCache()};

@@ -66,8 +66,7 @@ TEST(SpecParseTest, IdMapsAreThoseThatTheKernelTakes) {
 
 TEST(SpecParseTest, ListsOfNumbersAreReadOrNamed) {
   auto policy = [](absl::string_view nodes) {
-    return WithLinux(
-        absl::StrCat(R"("memoryPolicy":{"mode":"MPOL_BIND","nodes":")", nodes, "\"}"));
+    return WithLinux(absl::StrCat(R"("memoryPolicy":{"mode":"MPOL_BIND","nodes":")", nodes, "\"}"));
   };
   absl::StatusOr<Spec> spec = ParseSpec(policy("0-2,5"));
   ASSERT_TRUE(spec.ok()) << spec.status();
