@@ -58,15 +58,35 @@ absl::StatusOr<UniqueFd> OpenPlace(const std::string& path) {
   return fd;
 }
 
+absl::StatusOr<UniqueFd> CloneIdMapped(const std::string& path, int id_map) {
+  ASSIGN_OR_RETURN(UniqueFd mount, CloneMount(AT_FDCWD, path, /*recursive=*/false));
+  RETURN_IF_ERROR(Annotate(SetIdMap(mount.get(), id_map, /*recursive=*/false),
+                           absl::StrCat("mount overlay: layer ", path)));
+  return mount;
+}
+
+// Into a mount namespace of this thread's own, where id-mapped layers lie over what they are made
+// of: before kernel 6.15 overlay takes no mount that is attached nowhere.
+absl::Status EnterOwnNamespace(const OverlaySource& source) {
+  if (unshare(CLONE_NEWNS) < 0) return SyscallError(errno, "mount overlay: new mount namespace");
+  if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) {
+    return SyscallError(errno, "mount overlay: keep mounts to ourselves");
+  }
+  if (source.id_map < 0) return absl::OkStatus();
+  for (const std::string& lower : source.lower_dirs) {
+    ASSIGN_OR_RETURN(UniqueFd mapped, CloneIdMapped(lower, source.id_map));
+    ASSIGN_OR_RETURN(UniqueFd place, OpenPlace(lower));
+    RETURN_IF_ERROR(MoveMount(mapped.get(), place.get()));
+  }
+  return absl::OkStatus();
+}
+
 // Before kernel 6.5 all options are one text of at most a page, and fsconfig(2) takes 255 bytes of
 // it. So the directories are named by their descriptors, relative to /proc/self/fd ("9:10:11"), for
 // mount(2). That wants a place, which is found in a mount namespace of this thread's own; and the
 // kernel wants directories that were opened there.
 absl::StatusOr<UniqueFd> MountOverlayHere(const OverlaySource& source) {
-  if (unshare(CLONE_NEWNS) < 0) return SyscallError(errno, "mount overlay: new mount namespace");
-  if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) {
-    return SyscallError(errno, "mount overlay: keep mounts to ourselves");
-  }
+  RETURN_IF_ERROR(EnterOwnNamespace(source));
   std::vector<UniqueFd> places;
   std::string options = "lowerdir=";
   for (const std::string& lower : source.lower_dirs) {
@@ -120,6 +140,30 @@ absl::StatusOr<UniqueFd> MakeOverlayAsOnePage(const OverlaySource& source) {
 
 namespace {
 
+// Layer by layer (kernel 6.5).
+absl::StatusOr<UniqueFd> MountOverlayByParts(const OverlaySource& source,
+                                             const std::vector<std::string>& lower_dirs) {
+  UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
+  if (!context.valid()) return SyscallError(errno, "mount overlay");
+  for (size_t i = 0; i < lower_dirs.size(); ++i) {
+    const std::string& lower = lower_dirs[i];
+    if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower.c_str(), 0) == 0) continue;
+    // EINVAL is the word for "unknown option" too, in the releases between, and for a layer that
+    // must be attached.
+    if (errno == EINVAL) return MakeOverlayAsOnePage(source);
+    return ContextError(context.get(), errno,
+                        absl::StrCat("mount overlay: layer ", source.lower_dirs[i]));
+  }
+  if (!source.upper_dir.empty()) {
+    RETURN_IF_ERROR(SetString(context.get(), "overlay", "upperdir", source.upper_dir));
+    RETURN_IF_ERROR(SetString(context.get(), "overlay", "workdir", source.work_dir));
+    for (const char* option : kPlainUpper) {
+      RETURN_IF_ERROR(SetString(context.get(), "overlay", option, "off"));
+    }
+  }
+  return Finish(context.get(), "overlay", 0);
+}
+
 // Such a kernel takes every option, even this one, and complains in the system's log when it
 // mounts.
 bool TakesOnePage() {
@@ -133,24 +177,14 @@ bool TakesOnePage() {
 absl::StatusOr<UniqueFd> MakeOverlay(const OverlaySource& source) {
   static const bool takes_one_page = TakesOnePage();
   if (takes_one_page) return MakeOverlayAsOnePage(source);
-  UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
-  if (!context.valid()) return SyscallError(errno, "mount overlay");
-  bool added = true;
+  if (source.id_map < 0) return MountOverlayByParts(source, source.lower_dirs);
+  std::vector<UniqueFd> mapped;
+  std::vector<std::string> names;
   for (const std::string& lower : source.lower_dirs) {
-    added = fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower.c_str(), 0) == 0;
-    if (added) continue;
-    // EINVAL is the word for "unknown option" too, in the releases between.
-    if (errno == EINVAL) return MakeOverlayAsOnePage(source);
-    return ContextError(context.get(), errno, absl::StrCat("mount overlay: layer ", lower));
+    ASSIGN_OR_RETURN(mapped.emplace_back(), CloneIdMapped(lower, source.id_map));
+    names.push_back(absl::StrCat("/proc/self/fd/", mapped.back().get()));
   }
-  if (!source.upper_dir.empty()) {
-    RETURN_IF_ERROR(SetString(context.get(), "overlay", "upperdir", source.upper_dir));
-    RETURN_IF_ERROR(SetString(context.get(), "overlay", "workdir", source.work_dir));
-    for (const char* option : kPlainUpper) {
-      RETURN_IF_ERROR(SetString(context.get(), "overlay", option, "off"));
-    }
-  }
-  return Finish(context.get(), "overlay", 0);
+  return MountOverlayByParts(source, names);
 }
 
 absl::StatusOr<UniqueFd> CloneMount(int directory, const std::string& path, bool recursive) {

@@ -21,6 +21,9 @@ absl::StatusOr<UniqueFd> MakeMount(const std::string& type, const std::string& s
 struct OverlaySource {
   std::vector<std::string> lower_dirs;  // top first
   std::string upper_dir, work_dir;      // both empty: read-only
+  // A user namespace: the lower directories show their ids as its maps say (kernel 5.19), and what
+  // is written above them is stored with the ids outside. -1: all ids are as they are.
+  int id_map = -1;
 };
 // Takes any number of layers where the kernel (6.5) lets them be added one by one; before, some
 // 900.

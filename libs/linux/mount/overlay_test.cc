@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "libs/linux/mount/mount_calls.h"
+#include "libs/linux/namespace/id_maps.h"
 #include "libs/os/files.h"
 
 namespace darse::mnt {
@@ -59,6 +60,30 @@ TEST_P(OverlayTest, WritesGoToTheUpperDirectory) {
   UniqueFd file(openat(root->get(), "new", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
   ASSERT_TRUE(file.valid());
   EXPECT_EQ(access((source.upper_dir + "/new").c_str(), F_OK), 0);
+}
+
+TEST_P(OverlayTest, LowerDirectoriesShowOtherIds) {
+  constexpr uint32_t kBase = 1 << 30;
+  ns::IdMaps maps = {.uids = {{0, kBase, 65536}}, .gids = {{0, kBase, 65536}}};
+  absl::StatusOr<UniqueFd> id_map = ns::MakeUserNamespace(maps);
+  ASSERT_TRUE(id_map.ok()) << id_map.status();
+  OverlaySource source = {.lower_dirs = {Layer("one"), Layer("two")},
+                          .upper_dir = base_ + "/upper",
+                          .work_dir = base_ + "/work",
+                          .id_map = id_map->get()};
+  ASSERT_EQ(chown((base_ + "/two/two").c_str(), 7, 8), 0);
+  mkdir(source.upper_dir.c_str(), 0755);
+  mkdir(source.work_dir.c_str(), 0700);
+  auto root = GetParam()(source);
+  ASSERT_TRUE(root.ok()) << root.status();
+  struct stat node;
+  ASSERT_EQ(fstatat(root->get(), "two", &node, 0), 0);
+  EXPECT_EQ(node.st_uid, kBase + 7);
+  // Written to, it is stored with the ids outside.
+  UniqueFd file(openat(root->get(), "two", O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(write(file.get(), "x", 1), 1);
+  ASSERT_EQ(stat((source.upper_dir + "/two").c_str(), &node), 0);
+  EXPECT_EQ(node.st_gid, kBase + 8);
 }
 
 TEST_P(OverlayTest, LeavesNoMountOfTheHosts) {
