@@ -106,23 +106,27 @@ absl::Status JoinSessionKeyring(const std::string& id) {
   return absl::OkStatus();
 }
 
-absl::Status SetLabels(const Process& process) {
-  if (!process.selinux_label.empty()) {
-    if (access("/sys/fs/selinux", F_OK) < 0) {
-      return absl::UnimplementedError("process.selinuxLabel: this host has no SELinux");
-    }
-    return absl::UnimplementedError("process.selinuxLabel: Darse does not do this yet");
-  }
-  if (process.apparmor_profile.empty()) return absl::OkStatus();
-  UniqueFd file(open("/proc/self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC));
-  if (!file.valid()) {
-    return absl::UnimplementedError("process.apparmorProfile: this host has no AppArmor");
-  }
-  std::string value = absl::StrCat("exec ", process.apparmor_profile);
-  if (write(file.get(), value.data(), value.size()) < 0) {
-    return SyscallError(errno, absl::StrCat("AppArmor profile ", process.apparmor_profile));
+absl::Status WriteLabel(const char* field, const char* path, const std::string& label) {
+  UniqueFd file(open(path, O_WRONLY | O_CLOEXEC));
+  if (!file.valid() || write(file.get(), label.data(), label.size()) < 0) {
+    return SyscallError(errno, absl::StrCat(field, " \"", label, "\""));
   }
   return absl::OkStatus();
+}
+
+absl::Status SetLabels(const Process& process) {
+  // Taken on at execve. That the host has SELinux was seen before (PlanInit).
+  if (!process.selinux_label.empty()) {
+    RETURN_IF_ERROR(
+        WriteLabel("process.selinuxLabel", "/proc/thread-self/attr/exec", process.selinux_label));
+  }
+  if (process.apparmor_profile.empty()) return absl::OkStatus();
+  constexpr char kAppArmor[] = "/proc/self/attr/apparmor/exec";
+  if (access(kAppArmor, F_OK) < 0) {
+    return absl::UnimplementedError("process.apparmorProfile: this host has no AppArmor");
+  }
+  return WriteLabel("process.apparmorProfile", kAppArmor,
+                    absl::StrCat("exec ", process.apparmor_profile));
 }
 
 // Root in a new or joined user namespace. Until here the process may have to be dumpable, for who
@@ -137,6 +141,7 @@ absl::Status EnterNamespaces(InitPlan& plan) {
   if (plan.new_cgroup_namespace && unshare(CLONE_NEWCGROUP) < 0) {
     return SyscallError(errno, "new cgroup namespace");
   }
+  RETURN_IF_ERROR(SetUpInterfaces(plan.interfaces));
   const Spec& spec = *plan.spec;
   if (!spec.hostname.empty() && sethostname(spec.hostname.data(), spec.hostname.size()) < 0) {
     return SyscallError(errno, absl::StrCat("hostname \"", spec.hostname, "\""));

@@ -9,6 +9,7 @@
 #include "libs/base/unique_fd.h"
 #include "libs/container/config/spec.h"
 #include "libs/container/launch.h"
+#include "libs/container/net_devices.h"
 #include "libs/container/rootfs.h"
 #include "libs/linux/seccomp/seccomp_filter.h"
 
@@ -23,6 +24,7 @@ struct InitPlan {
   std::vector<std::pair<UniqueFd, uint64_t>> joins;  // namespaces to enter, with their flags
   uint64_t new_namespaces = 0;                       // CLONE_NEW…, to clone with
   bool new_cgroup_namespace = false;
+  std::vector<MovingInterface> interfaces;
   std::optional<seccomp::Filter> filter;
   bool runtime_hooks = false;  // ask the starter to run them
   std::string hook_state;      // for the hooks that run inside

@@ -228,6 +228,14 @@ absl::Status PlanRoot(const Spec& spec, cgroup::CgroupDriver* cgroups,
   return absl::OkStatus();
 }
 
+absl::Status CheckSelinux(const Process& process, const std::string& mount_label) {
+  if (process.selinux_label.empty() && mount_label.empty()) return absl::OkStatus();
+  if (access("/sys/fs/selinux/enforce", F_OK) == 0) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(process.selinux_label.empty() ? "linux.mountLabel" : "process.selinuxLabel",
+                   ": this host has no SELinux"));
+}
+
 // What Launch knows before it clones.
 absl::Status PlanInit(const Spec& spec, cgroup::CgroupDriver* cgroups,
                       const std::string& cgroup_path, const LaunchOptions& options,
@@ -235,13 +243,25 @@ absl::Status PlanInit(const Spec& spec, cgroup::CgroupDriver* cgroups,
   plan.spec = &spec;
   plan.options = &options;
   plan.runtime_hooks = !spec.hooks.prestart.empty() || !spec.hooks.create_runtime.empty();
+  RETURN_IF_ERROR(AtStep("capability", CheckSelinux(spec.process, spec.mount_label)));
   RETURN_IF_ERROR(AtStep("namespace", PlanNamespaces(spec, plan)));
+  absl::StatusOr<std::vector<MovingInterface>> interfaces = FindInterfaces(spec.net_devices);
+  RETURN_IF_ERROR(AtStep("namespace", interfaces.status()));
+  plan.interfaces = *std::move(interfaces);
   RETURN_IF_ERROR(PlanRoot(spec, cgroups, cgroup_path, options, plan));
   absl::StatusOr<std::optional<seccomp::Filter>> filter =
       CompileFilter(spec, options.seccomp_cache);
   RETURN_IF_ERROR(AtStep("seccomp", filter.status()));
   plan.filter = *std::move(filter);
   return absl::OkStatus();
+}
+
+absl::Status MoveInto(const Spec& spec, const std::vector<MovingInterface>& interfaces, pid_t pid) {
+  std::string path = spec.FindNamespace(CLONE_NEWNET)->path;
+  if (path.empty()) path = absl::StrCat("/proc/", pid, "/ns/net");
+  UniqueFd network(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!network.valid()) return SyscallError(errno, absl::StrCat("open ", path));
+  return MoveInterfaces(interfaces, network.get());
 }
 
 absl::Status MakeTimeNamespace(const Spec& spec) {
@@ -353,6 +373,9 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     if ((plan.new_namespaces & CLONE_NEWUSER) != 0) {
       RETURN_IF_ERROR(AtStep("namespace", ns::WriteIdMaps(pid, spec.id_maps)));
     }
+    if (!plan.interfaces.empty()) {
+      RETURN_IF_ERROR(AtStep("namespace", MoveInto(spec, plan.interfaces, pid)));
+    }
     return SendSync(starter.get(), 'G');
   };
   Listening listening = {.process = spec.process,
@@ -420,6 +443,7 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
       CompileFilter(spec, options.seccomp_cache);
   RETURN_IF_ERROR(AtStep("seccomp", filter.status()));
   plan.filter = *std::move(filter);
+  RETURN_IF_ERROR(AtStep("capability", CheckSelinux(options.process, "")));
   absl::StatusOr<UniqueFd> target = ns::OpenPidFd(options.target);
   RETURN_IF_ERROR(AtStep("namespace", target.status()));
   uint64_t flags = 0;

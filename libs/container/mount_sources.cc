@@ -71,6 +71,7 @@ absl::StatusOr<UniqueFd> MakeDev(const Spec& spec, const MountEntry& entry,
   bool has_mode = std::any_of(data.begin(), data.end(),
                               [](const auto& option) { return option.first == "mode"; });
   if (!has_mode) data.emplace_back("mode", "755");
+  if (!spec.mount_label.empty()) data.emplace_back("context", spec.mount_label);
   ASSIGN_OR_RETURN(UniqueFd mount, mnt::MakeMount("tmpfs", entry.source, data, entry.options.set));
   RETURN_IF_ERROR(FillDev(spec, mount.get(), maps));
   return mount;

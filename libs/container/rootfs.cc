@@ -135,9 +135,15 @@ absl::StatusOr<UniqueFd> HostSysfs(const MountEntry& entry) {
   return mount;
 }
 
-absl::StatusOr<UniqueFd> MakeFileSystem(const MountEntry& entry, int target,
-                                        const RootfsOptions& options) {
+// Those whose files have labels of their own, whatever is asked for, are left out.
+bool TakesLabel(const std::string& type) {
+  return !IsKernelFileSystem(type) && type != "mqueue" && type != "cgroup" && type != "cgroup2";
+}
+
+absl::StatusOr<UniqueFd> MakeFileSystem(const MountEntry& entry, const std::string& mount_label,
+                                        int target, const RootfsOptions& options) {
   mnt::Data data = entry.options.data;
+  if (!mount_label.empty() && TakesLabel(entry.type)) data.emplace_back("context", mount_label);
   bool tmpfs_keeps_mode = entry.type == "tmpfs";
   for (const auto& [key, value] : data) tmpfs_keeps_mode &= key != "mode";
   struct stat below;
@@ -156,15 +162,15 @@ absl::StatusOr<UniqueFd> MakeFileSystem(const MountEntry& entry, int target,
   return made;
 }
 
-absl::Status MountNew(const MountEntry& entry, UniqueFd mount, const RootfsOptions& options,
-                      int root) {
+absl::Status MountNew(const MountEntry& entry, UniqueFd mount, const std::string& mount_label,
+                      const RootfsOptions& options, int root) {
   // procfs and sysfs behind a symlink of the image would put their files where a mask does not
   // reach.
   bool follow = !IsKernelFileSystem(entry.type);
   ASSIGN_OR_RETURN(UniqueFd target,
                    mnt::EnsureInRoot(root, entry.destination, NodeKind::kDirectory, 0755, follow));
   if (!mount.valid()) {
-    ASSIGN_OR_RETURN(mount, MakeFileSystem(entry, target.get(), options));
+    ASSIGN_OR_RETURN(mount, MakeFileSystem(entry, mount_label, target.get(), options));
   }
   RETURN_IF_ERROR(CheckProc(entry, mount.get(), target.get()));
   if (entry.options.copy_up) {
@@ -176,11 +182,11 @@ absl::Status MountNew(const MountEntry& entry, UniqueFd mount, const RootfsOptio
   return ApplyMountAttributes(mount.get(), entry.options, /*bind=*/false);
 }
 
-absl::Status MountOne(const MountEntry& entry, UniqueFd source, const RootfsOptions& options,
-                      int root) {
+absl::Status MountOne(const Spec& spec, const MountEntry& entry, RootfsOptions& options,
+                      UniqueFd source, int root) {
   if (entry.options.bind) return MountBind(entry, std::move(source), root);
   if (entry.type == "cgroup" || entry.type == "cgroup2") return MountCgroups(entry, options, root);
-  return MountNew(entry, std::move(source), options, root);
+  return MountNew(entry, std::move(source), spec.mount_label, options, root);
 }
 
 // One file of /proc/sys, on a true procfs: anything mounted over it is refused.
@@ -255,7 +261,7 @@ absl::StatusOr<UniqueFd> PrepareRoot(RootfsOptions& options) {
 absl::Status PopulateRoot(const Spec& spec, RootfsOptions& options, int root) {
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
     const MountEntry& entry = spec.mounts[i];
-    absl::Status done = MountOne(entry, std::move(options.sources.mounts[i]), options, root);
+    absl::Status done = MountOne(spec, entry, options, std::move(options.sources.mounts[i]), root);
     RETURN_IF_ERROR(AtStep("mount", Annotate(done, absl::StrCat("mount at ", entry.destination))));
   }
   NodeWay way = options.sources.has_devices ? NodeWay::kSkip

@@ -388,3 +388,39 @@ def test_rootless_with_ranges(own):
     done = own.run_as_user("id -u; id -g; cat /proc/self/status | grep Groups; grep 700000 /proc/self/uid_map")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["5", "6", "Groups:", "7", "1", "700000", "1000"]
+
+
+# Network devices
+
+
+@pytest.mark.parametrize("in_user_namespace", [False, True])
+def test_a_network_device_moves_in_with_its_addresses(bundle, in_user_namespace):
+    name, peer = f"drs{os.getpid() % 100000}a", f"drs{os.getpid() % 100000}b"
+    if in_user_namespace:
+        own_user_namespace(bundle)
+    bundle.spec["linux"]["netDevices"] = {name: {"name": "data0"}}
+    assert f"linux.netDevices.{name}: this host has no such interface" in refuses(bundle)
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", peer], check=True)
+    try:
+        for address in ("192.0.2.7/24", "2001:db8::7/64"):
+            subprocess.run(["ip", "address", "add", address, "dev", name], check=True)
+        shown = shows(bundle, "ip address show data0; ip -6 address show data0")
+        assert "192.0.2.7/24" in shown and "2001:db8::7/64" in shown and "UP" in shown
+        assert name not in subprocess.run(["ip", "-o", "link"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    finally:
+        subprocess.run(["ip", "link", "delete", peer], check=False, stderr=subprocess.DEVNULL)
+    bundle.spec["linux"]["netDevices"] = {"lo": {"name": "much-too-long-a-name"}}
+    assert "linux.netDevices.lo.name" in refuses(bundle)
+
+
+# Labels
+
+
+def test_labels_of_what_the_host_lacks_are_refused_by_name(bundle):
+    if os.path.exists("/sys/fs/selinux/enforce"):
+        pytest.skip("this host has SELinux")
+    bundle.spec["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0"
+    assert "linux.mountLabel: this host has no SELinux" in refuses(bundle)
+    del bundle.spec["linux"]["mountLabel"]
+    bundle.spec["process"]["selinuxLabel"] = "system_u:system_r:container_t:s0"
+    assert "process.selinuxLabel: this host has no SELinux" in refuses(bundle)

@@ -91,7 +91,7 @@ int Main(const Args& args) {
     return 1;
   }
   if (flags->Has("version")) {
-    printf("darse-oci version 0.1.0\nspec: 1.2.1\n");
+    printf("darse-oci version 0.1.0\nspec: %s\n", kSpecVersion);
     return 0;
   }
   if (flags->Has("help") || flags->positional.empty()) {

@@ -16,6 +16,8 @@ struct Globals {
 };
 using Args = std::vector<std::string>;
 
+inline constexpr char kSpecVersion[] = "1.3.0";
+
 absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals);
 
 absl::StatusOr<int> Create(const Globals& globals, const Args& args);

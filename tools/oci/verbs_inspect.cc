@@ -8,7 +8,6 @@
 #include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
-#include "libs/linux/capability/capability.h"
 #include "rapidjson/prettywriter.h"
 #include "rapidjson/stringbuffer.h"
 #include "tools/oci/bundle_state.h"
@@ -28,12 +27,6 @@ void Text(Json& json, const char* key, const std::string& value) {
 void Number(Json& json, const char* key, uint64_t value) {
   json.Key(key);
   json.Uint64(value);
-}
-void Strings(Json& json, const char* key, const std::vector<std::string>& values) {
-  json.Key(key);
-  json.StartArray();
-  for (const std::string& value : values) json.String(value);
-  json.EndArray();
 }
 void Print(const rapidjson::StringBuffer& buffer) { printf("%s\n", buffer.GetString()); }
 
@@ -285,56 +278,6 @@ absl::StatusOr<int> Events(const Globals& globals, const Args& args) {
     timespec pause = {.tv_sec = seconds, .tv_nsec = 0};
     nanosleep(&pause, nullptr);
   } while (found.states.Status(found.state, nullptr) != "stopped");
-  return 0;
-}
-
-absl::StatusOr<int> Features(const Globals&, const Args&) {
-  rapidjson::StringBuffer buffer;
-  Json json(buffer);
-  json.StartObject();
-  Text(json, "ociVersionMin", "1.0.0");
-  Text(json, "ociVersionMax", "1.2.1");
-  Strings(
-      json, "hooks",
-      {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
-  Strings(json, "mountOptions",
-          {"async",      "atime",         "bind",      "defaults",    "dev",        "diratime",
-           "dirsync",    "exec",          "noatime",   "nodev",       "nodiratime", "noexec",
-           "norelatime", "nostrictatime", "nosuid",    "nosymfollow", "private",    "ratime",
-           "rbind",      "rdev",          "rdiratime", "relatime",    "rexec",      "rnoatime",
-           "rnodev",     "rnodiratime",   "rnoexec",   "rnosuid",     "ro",         "rprivate",
-           "rro",        "rrw",           "rshared",   "rslave",      "rsuid",      "runbindable",
-           "rw",         "shared",        "slave",     "strictatime", "suid",       "sync",
-           "unbindable"});
-  json.Key("linux");
-  json.StartObject();
-  Strings(json, "namespaces", {"cgroup", "ipc", "mount", "network", "pid", "uts"});
-  Strings(json, "capabilities", capability::Names(capability::KernelSet()));
-  json.Key("cgroup");
-  json.StartObject();
-  for (const char* key : {"v1", "v2"}) {
-    json.Key(key);
-    json.Bool(true);
-  }
-  for (const char* key : {"systemd", "systemdUser", "rdma"}) {
-    json.Key(key);
-    json.Bool(false);
-  }
-  json.EndObject();
-  json.Key("seccomp");
-  json.StartObject();
-  json.Key("enabled");
-  json.Bool(true);
-  Strings(json, "actions",
-          {"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
-           "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"});
-  Strings(json, "operators",
-          {"SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
-           "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"});
-  json.EndObject();
-  json.EndObject();
-  json.EndObject();
-  Print(buffer);
   return 0;
 }
 

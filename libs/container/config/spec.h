@@ -89,6 +89,12 @@ struct NamespaceEntry {
   bool operator==(const NamespaceEntry&) const = default;
 };
 
+struct NetDevice {
+  std::string name, new_name;  // on the host, and inside
+
+  bool operator==(const NetDevice&) const = default;
+};
+
 struct TimeOffset {
   std::string clock;  // "monotonic" or "boottime"
   int64_t seconds = 0;
@@ -145,6 +151,7 @@ struct Spec {
   ns::IdMaps id_maps;  // of a new user namespace
   std::vector<TimeOffset> time_offsets;
   std::optional<MemoryPolicy> memory_policy;
+  std::vector<NetDevice> net_devices;
   std::vector<DeviceNode> devices;
   std::string cgroups_path;
   cgroup::Limits limits;

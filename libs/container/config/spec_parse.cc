@@ -1,4 +1,5 @@
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
@@ -367,6 +368,27 @@ std::vector<TimeOffset> ReadTimeOffsets(const JsonFields& fields) {
   return offsets;
 }
 
+bool IsInterfaceName(const std::string& name) {
+  if (name.empty() || name.size() >= IFNAMSIZ || name == "." || name == "..") return false;
+  return name.find_first_of("/: \t\n") == std::string::npos;
+}
+
+std::vector<NetDevice> ReadNetDevices(const JsonFields& fields) {
+  std::vector<NetDevice> devices;
+  for (const std::string& name : fields.Keys()) {
+    JsonFields entry = fields.Object(name.c_str());
+    NetDevice device = {.name = name, .new_name = entry.Text("name")};
+    if (device.new_name.empty()) device.new_name = name;
+    if (!IsInterfaceName(name)) fields.Fail(name, "no name of an interface");
+    if (!IsInterfaceName(device.new_name)) entry.Fail("name", "no name of an interface");
+    for (const NetDevice& other : devices) {
+      if (other.new_name == device.new_name) entry.Fail("name", "given twice");
+    }
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
 // <linux/mempolicy.h>'s numbers.
 constexpr std::pair<const char*, int> kMemoryModes[] = {{"MPOL_DEFAULT", 0},
                                                         {"MPOL_PREFERRED", 1},
@@ -434,7 +456,7 @@ void ReadLinux(const JsonFields& fields, Spec& spec) {
     }
   }
   fields.Unsupported("intelRdt");
-  fields.Unsupported("netDevices");
+  spec.net_devices = ReadNetDevices(fields.Object("netDevices"));
 }
 
 void CheckIdMaps(const JsonFields& fields, const Spec& spec) {
@@ -476,10 +498,12 @@ void CheckWhole(const JsonFields& fields, const Spec& spec) {
     fields.Fail("domainname", "needs a uts namespace");
   }
   CheckIdMaps(fields, spec);
+  if (!spec.net_devices.empty() && !makes_new(CLONE_NEWNET)) {
+    fields.Fail("linux.netDevices", "needs a network namespace");
+  }
   if (!spec.time_offsets.empty() && !makes_new(ns::kTime)) {
     fields.Fail("linux.timeOffsets", "needs a time namespace");
   }
-  if (!spec.mount_label.empty()) fields.Fail("linux.mountLabel", "this host has no SELinux");
   for (const auto& [key, value] : spec.sysctl) {
     bool ipc = absl::StartsWith(key, "kernel.msg") || absl::StartsWith(key, "kernel.sem") ||
                absl::StartsWith(key, "kernel.shm") || absl::StartsWith(key, "fs.mqueue.");
