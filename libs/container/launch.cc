@@ -26,6 +26,7 @@
 #include "libs/container/seccomp_agent.h"
 #include "libs/container/sync_socket.h"
 #include "libs/linux/namespace/namespace.h"
+#include "libs/linux/resctrl/resctrl.h"
 #include "libs/linux/seccomp/filter_cache.h"
 
 namespace darse::container {
@@ -325,6 +326,12 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
   ns::CloneOptions clone = {.as_sibling = options.as_sibling};
   if (!between) clone.flags = plan.new_namespaces;
 
+  std::string resctrl_mount;
+  if (spec.intel_rdt.has_value()) {
+    absl::StatusOr<std::string> mount = resctrl::FindMount();
+    RETURN_IF_ERROR(AtStep("cgroup", mount.status()));
+    resctrl_mount = *std::move(mount);
+  }
   Launched launched;
   UniqueFd cgroup_fd;
   bool made_cgroup = false;
@@ -373,6 +380,10 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     if ((plan.new_namespaces & CLONE_NEWUSER) != 0) {
       RETURN_IF_ERROR(AtStep("namespace", ns::WriteIdMaps(pid, spec.id_maps)));
     }
+    if (spec.intel_rdt.has_value()) {
+      RETURN_IF_ERROR(
+          AtStep("cgroup", resctrl::Enter(resctrl_mount, *spec.intel_rdt, options.id, pid)));
+    }
     if (!plan.interfaces.empty()) {
       RETURN_IF_ERROR(AtStep("namespace", MoveInto(spec, plan.interfaces, pid)));
     }
@@ -403,6 +414,9 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
   if (done.ok()) done = Listen(starter.get(), listening, launched);
   if (!done.ok()) {
     if (launched.pid > 0) EndChild(launched.pid, options.as_sibling);
+    if (spec.intel_rdt.has_value()) {
+      resctrl::Leave(resctrl_mount, *spec.intel_rdt, options.id).IgnoreError();
+    }
     return done;
   }
   std::move(undo_cgroup).Cancel();

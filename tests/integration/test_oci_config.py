@@ -424,3 +424,11 @@ def test_labels_of_what_the_host_lacks_are_refused_by_name(bundle):
     del bundle.spec["linux"]["mountLabel"]
     bundle.spec["process"]["selinuxLabel"] = "system_u:system_r:container_t:s0"
     assert "process.selinuxLabel: this host has no SELinux" in refuses(bundle)
+
+
+def test_shares_of_the_cache_are_refused_where_there_is_no_resctrl(bundle):
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        if " - resctrl " in mounts.read():
+            pytest.skip("this host has resctrl")
+    bundle.spec["linux"]["intelRdt"] = {"closID": "gold", "schemata": ["L3:0=ff"]}
+    assert "linux.intelRdt: no resctrl file system" in refuses(bundle)

@@ -75,7 +75,7 @@ absl::StatusOr<int> Features(const Globals&, const Args&) {
           {"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC",
            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"});
   json.EndObject();
-  for (const char* key : {"apparmor", "selinux", "netDevices"}) {
+  for (const char* key : {"apparmor", "selinux", "intelRdt", "netDevices"}) {
     json.Key(key);
     json.StartObject();
     Bool(json, "enabled", true);

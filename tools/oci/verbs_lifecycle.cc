@@ -21,6 +21,7 @@
 #include "libs/container/hooks.h"
 #include "libs/container/launch.h"
 #include "libs/container/sync_socket.h"
+#include "libs/linux/resctrl/resctrl.h"
 #include "tools/oci/bundle_state.h"
 #include "tools/oci/flags.h"
 #include "tools/oci/terminal.h"
@@ -188,6 +189,10 @@ absl::Status DeleteContainer(const Globals& globals, const BundleState& state, b
   absl::StatusOr<Spec> spec = states.ReadSpec(state.id);
   states.Remove(state.id);
   RETURN_IF_ERROR(spec.status());
+  if (spec->intel_rdt.has_value()) {
+    ASSIGN_OR_RETURN(std::string mount, resctrl::FindMount());
+    RETURN_IF_ERROR(resctrl::Leave(mount, *spec->intel_rdt, state.id));
+  }
   return container::RunHooks(spec->hooks.poststop, HookStateOf(*spec, state, "stopped"));
 }
 

@@ -12,6 +12,7 @@
 #include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/linux/mount/mount_options.h"
 #include "libs/linux/namespace/id_maps.h"
+#include "libs/linux/resctrl/resctrl.h"
 #include "libs/linux/seccomp/seccomp_profile.h"
 
 namespace darse::container {
@@ -152,6 +153,7 @@ struct Spec {
   std::vector<TimeOffset> time_offsets;
   std::optional<MemoryPolicy> memory_policy;
   std::vector<NetDevice> net_devices;
+  std::optional<resctrl::Settings> intel_rdt;
   std::vector<DeviceNode> devices;
   std::string cgroups_path;
   cgroup::Limits limits;

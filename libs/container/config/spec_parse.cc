@@ -368,6 +368,26 @@ std::vector<TimeOffset> ReadTimeOffsets(const JsonFields& fields) {
   return offsets;
 }
 
+resctrl::Settings ReadIntelRdt(const JsonFields& fields) {
+  resctrl::Settings settings;
+  fields.Text("closID", settings.clos_id);
+  if (absl::Status checked = resctrl::CheckClosId(settings.clos_id); !checked.ok()) {
+    fields.Fail("closID", checked.message());
+  }
+  for (const char* key : {"l3CacheSchema", "memBwSchema"}) {
+    if (std::string line = fields.Text(key); !line.empty()) settings.schemata.push_back(line);
+  }
+  fields.Strings("schemata", settings.schemata);
+  fields.Bool("enableMonitoring", settings.monitoring);
+  // What came before enableMonitoring.
+  for (const char* key : {"enableCMT", "enableMBM"}) {
+    bool enabled = false;
+    fields.Bool(key, enabled);
+    settings.monitoring |= enabled;
+  }
+  return settings;
+}
+
 bool IsInterfaceName(const std::string& name) {
   if (name.empty() || name.size() >= IFNAMSIZ || name == "." || name == "..") return false;
   return name.find_first_of("/: \t\n") == std::string::npos;
@@ -455,7 +475,7 @@ void ReadLinux(const JsonFields& fields, Spec& spec) {
       persona.Fail("domain", "not LINUX or LINUX32");
     }
   }
-  fields.Unsupported("intelRdt");
+  if (JsonFields rdt = fields.Object("intelRdt"); rdt.present()) spec.intel_rdt = ReadIntelRdt(rdt);
   spec.net_devices = ReadNetDevices(fields.Object("netDevices"));
 }
 

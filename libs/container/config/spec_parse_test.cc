@@ -45,8 +45,8 @@ TEST(SpecParseTest, ErrorsNameTheField) {
 }
 
 TEST(SpecParseTest, WhatIsNotDoneIsRefusedByName) {
-  EXPECT_THAT(ErrorOf(With("\"linux\":{", "\"linux\":{\"intelRdt\":{\"closID\":\"x\"},")),
-              HasSubstr("linux.intelRdt"));
+  EXPECT_THAT(ErrorOf(With("\"linux\":{", "\"linux\":{\"intelRdt\":{\"closID\":\"a/b\"},")),
+              HasSubstr("linux.intelRdt.closID"));
   EXPECT_THAT(ErrorOf(With("\"linux\":{", "\"linux\":{\"sysctl\":{\"kernel.panic\":\"1\"},")),
               HasSubstr("kernel.panic"));
 }
