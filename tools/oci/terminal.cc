@@ -62,12 +62,17 @@ absl::Status SendConsole(const std::string& path, int master) {
   return container::SendSync(console.get(), '/', "dev/ptmx", master);
 }
 
-absl::StatusOr<int> Accompany(pid_t pid, int master) {
+sigset_t HoldSignals() {
   sigset_t passed;
   sigfillset(&passed);
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGPIPE, SIGURG})
     sigdelset(&passed, fault);
   sigprocmask(SIG_BLOCK, &passed, nullptr);
+  return passed;
+}
+
+absl::StatusOr<int> Accompany(pid_t pid, int master) {
+  sigset_t passed = HoldSignals();
   signal(SIGPIPE, SIG_IGN);
   UniqueFd signals(signalfd(-1, &passed, SFD_CLOEXEC));
   if (!signals.valid()) return SyscallError(errno, "signalfd");

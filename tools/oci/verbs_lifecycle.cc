@@ -233,6 +233,7 @@ absl::StatusOr<int> Run(const Globals& globals, const Args& args) {
     if (!flags.Has("no-subreaper")) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   }
   ASSIGN_OR_RETURN(Created created, CreateContainer(globals, flags, id, !detach));
+  if (!detach) HoldSignals();
   absl::Status started = StartContainer(globals, created.state, created.spec);
   if (!started.ok()) {
     DeleteContainer(globals, created.state, /*force=*/true).IgnoreError();
@@ -374,10 +375,7 @@ absl::StatusOr<int> Exec(const Globals& globals, const Args& args) {
   if (process.terminal && detach && console.empty()) {
     return absl::InvalidArgumentError("a terminal needs --console-socket when detached");
   }
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  sigprocmask(SIG_BLOCK, &child, nullptr);
+  HoldSignals();
   // The process is made by one inside, which ends: it then becomes ours.
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   ASSIGN_OR_RETURN(Launched launched, container::Join(spec, cgroups.get(), options));
