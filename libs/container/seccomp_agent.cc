@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/syscall_error.h"
 #include "libs/base/unique_fd.h"
+#include "libs/container/sync_socket.h"
 #include "rapidjson/document.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
@@ -84,23 +85,8 @@ absl::Status SendListener(const seccomp::Profile& profile, const HookState& stat
   absl::StatusOr<UniqueFd> agent = Connect(profile.listener_path);
   if (!agent.ok()) return agent.status();
   std::string json = EncodeProcessState(profile, state, pid);
-  iovec part = {json.data(), json.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr header = {};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof(control);
-  cmsghdr* rights = CMSG_FIRSTHDR(&header);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(rights), &listener, sizeof(int));
-  if (sendmsg(agent->get(), &header, MSG_NOSIGNAL) != static_cast<ssize_t>(json.size())) {
-    return SyscallError(errno,
-                        absl::StrCat("hand the seccomp listener to ", profile.listener_path));
-  }
-  return absl::OkStatus();
+  return SendWithFd(agent->get(), json, listener,
+                    absl::StrCat("hand the seccomp listener to ", profile.listener_path));
 }
 
 }  // namespace darse::container

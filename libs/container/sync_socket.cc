@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "absl/strings/str_cat.h"
 #include "libs/base/syscall_error.h"
 
 namespace darse::container {
@@ -19,12 +20,12 @@ absl::Status MakeSyncPair(UniqueFd& starter, UniqueFd& child) {
   return absl::OkStatus();
 }
 
-absl::Status SendSync(int socket, char letter, absl::string_view text, int fd) {
-  iovec parts[2] = {{&letter, 1}, {const_cast<char*>(text.data()), text.size()}};
+absl::Status SendWithFd(int socket, absl::string_view bytes, int fd, absl::string_view doing) {
+  iovec part = {const_cast<char*>(bytes.data()), bytes.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr header = {};
-  header.msg_iov = parts;
-  header.msg_iovlen = 2;
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
   if (fd >= 0) {
     header.msg_control = control;
     header.msg_controllen = sizeof(control);
@@ -38,8 +39,14 @@ absl::Status SendSync(int socket, char letter, absl::string_view text, int fd) {
   do {
     sent = sendmsg(socket, &header, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
-  if (sent < 0) return SyscallError(errno, "talk to the other half of a start");
+  if (sent < 0) return SyscallError(errno, doing);
+  if (static_cast<size_t>(sent) != bytes.size()) return SyscallError(EMSGSIZE, doing);
   return absl::OkStatus();
+}
+
+absl::Status SendSync(int socket, char letter, absl::string_view text, int fd) {
+  return SendWithFd(socket, absl::StrCat(absl::string_view(&letter, 1), text), fd,
+                    "talk to the other half of a start");
 }
 
 absl::StatusOr<SyncMessage> ReceiveSync(int socket) {

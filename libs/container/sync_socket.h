@@ -35,4 +35,7 @@ absl::Status MakeSyncPair(UniqueFd& starter, UniqueFd& child);
 absl::Status SendSync(int socket, char letter, absl::string_view text = "", int fd = -1);
 absl::StatusOr<SyncMessage> ReceiveSync(int socket);
 
+// One message on any unix socket, with an fd unless that is negative.
+absl::Status SendWithFd(int socket, absl::string_view bytes, int fd, absl::string_view doing);
+
 }  // namespace darse::container
