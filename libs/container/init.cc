@@ -265,7 +265,7 @@ absl::StatusOr<UniqueFd> WaitAtGate(int gate) {
 
 void RunInit(InitPlan& plan, int sync) {
   // /proc/<pid>/exe, fd and mem of ours are nobody's business in the container.
-  if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (StaysClosed(plan)) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ResetSignals();
   absl::Status went = WaitFor(sync, 'G');
   if (went.ok() && plan.rootfs.in_user_namespace) went = AtStep("user", BecomeRootInside());

@@ -1,6 +1,9 @@
 // The child's half of a start: from clone to execve. Never returns.
 #pragma once
 
+#include <sched.h>
+#include <unistd.h>
+
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,6 +32,11 @@ struct InitPlan {
   bool runtime_hooks = false;  // ask the starter to run them
   std::string hook_state;      // for the hooks that run inside
 };
+// Not to be looked into by what is in the namespaces already; but who may map ids only by newuidmap
+// has to leave its own new process open until then.
+inline bool StaysClosed(const InitPlan& plan) {
+  return geteuid() == 0 || (plan.new_namespaces & CLONE_NEWUSER) == 0;
+}
 [[noreturn]] void RunInit(InitPlan& plan, int sync);
 
 struct ExecPlan {

@@ -291,7 +291,7 @@ bool NeedsProcessBetween(const InitPlan& plan) {
 }
 
 [[noreturn]] void JoinAndClone(InitPlan& plan, UniqueFd starter, UniqueFd child) {
-  if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (StaysClosed(plan)) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   starter.Reset();
   auto fail = [&](const absl::Status& status) {
     SendSync(child.get(), 'F', EncodeFailure(AtStep("namespace", status))).IgnoreError();
@@ -374,7 +374,7 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     if (!launched.pidfd.valid()) {
       ASSIGN_OR_RETURN(launched.pidfd, ns::OpenPidFd(pid));
     }
-    if (cgroups != nullptr && clone.into_cgroup < 0 && (between || !options.in_cgroup)) {
+    if (cgroups != nullptr && clone.into_cgroup < 0 && !options.in_cgroup) {
       RETURN_IF_ERROR(AtStep("cgroup", cgroups->Attach(*cgroup_path, pid)));
     }
     if ((plan.new_namespaces & CLONE_NEWUSER) != 0) {

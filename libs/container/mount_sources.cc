@@ -1,5 +1,6 @@
 #include "libs/container/mount_sources.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -95,6 +96,8 @@ absl::StatusOr<MountSources> OpenMountSources(const Spec& spec, const RootSource
       source = OpenBind(spec, entry, maps, namespaces);
     } else if (is_dev && maps != nullptr && may_make_nodes && !sources.has_devices) {
       source = MakeDev(spec, entry, *maps);
+      // Root of a user namespace itself, after all: the host's nodes are bound inside.
+      if (ErrnoOf(source.status()) == EPERM) continue;
       sources.has_devices = true;
     } else {
       continue;

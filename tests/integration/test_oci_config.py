@@ -83,6 +83,28 @@ def test_without_a_tmpfs_the_hosts_devices_are_bound(bundle):
     assert "device /dev/darse-none" in refuses(bundle)
 
 
+def test_root_of_a_user_namespace_starts_containers_too(bundle):
+    """As inside `podman unshare`: root by name, with rights over its own mounts alone."""
+    own_user_namespace(bundle)
+    for side in ("uidMappings", "gidMappings"):
+        bundle.spec["linux"][side][0].update(hostID=0, size=1)
+    bundle.spec["mounts"] = [m for m in bundle.spec["mounts"] if m["type"] not in ("cgroup", "sysfs")]
+    for mount in bundle.spec["mounts"]:
+        mount["options"] = [option for option in mount.get("options", []) if option != "gid=5"]
+    bundle.spec["linux"]["resources"] = {}
+    bundle.spec["process"]["args"] = ["sh", "-c", "id -u; echo gone > /dev/null; head -c 1 /dev/zero | od -An -tx1"]
+    bundle.write()
+    for directory, _, files in os.walk(bundle.rootfs):
+        for name in [directory] + [os.path.join(directory, file) for file in files]:
+            if not os.path.islink(name):
+                os.chown(name, 0, 0)
+    command = ["unshare", "--map-root-user", "--mount", bundle.program, "--root", os.path.join(bundle.base, "state"), "--rootless",
+               "true", "run", bundle.id]
+    done = subprocess.run(command, cwd=bundle.base, check=False, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True)
+    assert done.stdout == "0\n 00\n", done.stderr
+
+
 def test_bound_directories_are_opened_by_the_host(bundle):
     own_user_namespace(bundle)
     os.makedirs(os.path.join(bundle.base, "hidden/shown"))
