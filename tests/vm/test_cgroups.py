@@ -27,8 +27,12 @@ ends() { for i in $(seq 300); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; do
 
 KERNEL = """
 cd /tests
+# The root is a tmpfs, which has no id-mapped mounts in this kernel.
+truncate -s 67108864 /disk && losetup /dev/loop0 /disk && mke2fs /dev/loop0 > /dev/null && mkdir -p /var/tmp &&
+  mount -t ext4 /dev/loop0 /var/tmp
 section contract ./cgroup_contract_test --gtest_brief=1
 section overlay ./overlay_test --gtest_brief=1
+section id_maps sh -c './overlay_test --gtest_filter=*ShowOtherIds* | grep -c "       OK "'
 section shim ./shim_test --gtest_brief=1
 cd /
 """
@@ -110,6 +114,10 @@ def passed(machine, name):
 def test_the_kernel_tests_pass(machine, program):
     text = passed(machine, program)
     assert "PASSED" in text and "FAILED" not in text, text[-6000:]
+
+
+def test_layers_show_other_ids_on_this_kernel_too(machine):
+    assert passed(machine, "id_maps").strip() == "2"  # both ways, neither skipped
 
 
 def test_a_container_sees_its_own_limits(machine):
