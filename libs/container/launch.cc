@@ -290,23 +290,34 @@ bool NeedsProcessBetween(const InitPlan& plan) {
   return JoinsAny(plan, CLONE_NEWUSER | CLONE_NEWPID | ns::kTime);
 }
 
+// The end of a process between: once it is `entered`, its clone goes on with `become`, and the
+// starter hears of its pid or of what went wrong.
+[[noreturn]] void CloneInside(int sync, absl::Status entered, uint64_t flags,
+                              const std::function<void()>& become) {
+  ns::Cloned inside;
+  if (entered.ok()) {
+    absl::StatusOr<ns::Cloned> cloned = ns::Clone({.flags = flags, .as_sibling = true});
+    entered = cloned.status();
+    if (cloned.ok()) inside = *std::move(cloned);
+  }
+  if (!entered.ok()) {
+    SendSync(sync, 'F', EncodeFailure(AtStep("namespace", entered))).IgnoreError();
+    _exit(1);
+  }
+  if (inside.pid == 0) become();
+  SendSync(sync, 'P', absl::StrCat(inside.pid)).IgnoreError();
+  _exit(0);
+}
+
 [[noreturn]] void JoinAndClone(InitPlan& plan, UniqueFd starter, UniqueFd child) {
   if (StaysClosed(plan)) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   starter.Reset();
-  auto fail = [&](const absl::Status& status) {
-    SendSync(child.get(), 'F', EncodeFailure(AtStep("namespace", status))).IgnoreError();
-    _exit(1);
-  };
-  if (absl::Status joined = ns::JoinAll(plan.joins); !joined.ok()) fail(joined);
-  if ((plan.new_namespaces & ns::kTime) != 0) {
-    if (absl::Status made = MakeTimeNamespace(*plan.spec); !made.ok()) fail(made);
+  absl::Status entered = ns::JoinAll(plan.joins);
+  if (entered.ok() && (plan.new_namespaces & ns::kTime) != 0) {
+    entered = MakeTimeNamespace(*plan.spec);
   }
-  absl::StatusOr<ns::Cloned> inside =
-      ns::Clone({.flags = plan.new_namespaces & ~ns::kTime, .as_sibling = true});
-  if (!inside.ok()) fail(inside.status());
-  if (inside->pid == 0) RunInit(plan, child.get());
-  SendSync(child.get(), 'P', absl::StrCat(inside->pid)).IgnoreError();
-  _exit(0);
+  CloneInside(child.get(), entered, plan.new_namespaces & ~ns::kTime,
+              [&] { RunInit(plan, child.get()); });
 }
 
 }  // namespace
@@ -430,17 +441,8 @@ namespace {
                                 UniqueFd child) {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   starter.Reset();
-  auto fail = [&](const absl::Status& status) {
-    SendSync(child.get(), 'F', EncodeFailure(AtStep("namespace", status))).IgnoreError();
-    _exit(1);
-  };
-  absl::Status joined = ns::Join(target_pidfd, flags);
-  if (!joined.ok()) fail(Annotate(joined, "enter the container"));
-  absl::StatusOr<ns::Cloned> inside = ns::Clone({.as_sibling = true});
-  if (!inside.ok()) fail(inside.status());
-  if (inside->pid == 0) RunExec(plan, child.get());
-  SendSync(child.get(), 'P', absl::StrCat(inside->pid)).IgnoreError();
-  _exit(0);
+  absl::Status entered = Annotate(ns::Join(target_pidfd, flags), "enter the container");
+  CloneInside(child.get(), entered, 0, [&] { RunExec(plan, child.get()); });
 }
 
 }  // namespace

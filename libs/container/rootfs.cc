@@ -136,9 +136,7 @@ absl::StatusOr<UniqueFd> HostSysfs(const MountEntry& entry) {
 }
 
 // Those whose files have labels of their own, whatever is asked for, are left out.
-bool TakesLabel(const std::string& type) {
-  return !IsKernelFileSystem(type) && type != "mqueue" && type != "cgroup" && type != "cgroup2";
-}
+bool TakesLabel(const std::string& type) { return !IsKernelFileSystem(type) && type != "mqueue"; }
 
 absl::StatusOr<UniqueFd> MakeFileSystem(const MountEntry& entry, const std::string& mount_label,
                                         int target, const RootfsOptions& options) {
