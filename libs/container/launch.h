@@ -15,7 +15,7 @@
 #include "libs/base/unique_fd.h"
 #include "libs/container/config/spec.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
-#include "libs/linux/mount/mount_calls.h"
+#include "libs/linux/mount/overlay.h"
 
 namespace darse::container {
 

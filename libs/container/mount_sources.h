@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "libs/base/unique_fd.h"
 #include "libs/container/config/spec.h"
-#include "libs/linux/mount/mount_calls.h"
+#include "libs/linux/mount/overlay.h"
 #include "libs/linux/namespace/id_maps.h"
 
 namespace darse::container {

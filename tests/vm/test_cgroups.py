@@ -32,7 +32,7 @@ truncate -s 67108864 /disk && losetup /dev/loop0 /disk && mke2fs /dev/loop0 > /d
   mount -t ext4 /dev/loop0 /var/tmp
 section contract ./cgroup_contract_test --gtest_brief=1
 section overlay ./overlay_test --gtest_brief=1
-section id_maps sh -c './overlay_test --gtest_filter=*ShowOtherIds* | grep -c "       OK "'
+section id_maps sh -c './overlay_test --gtest_filter=*ShowsOtherIds* | grep -c "       OK "'
 section shim ./shim_test --gtest_brief=1
 cd /
 """

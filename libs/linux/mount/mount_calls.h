@@ -18,19 +18,6 @@ using Data = std::vector<std::pair<std::string, std::string>>;
 absl::StatusOr<UniqueFd> MakeMount(const std::string& type, const std::string& source,
                                    const Data& data, uint64_t attributes);
 
-struct OverlaySource {
-  std::vector<std::string> lower_dirs;  // top first
-  std::string upper_dir, work_dir;      // both empty: read-only
-  // A user namespace: the lower directories show their ids as its maps say (kernel 5.19), and what
-  // is written above them is stored with the ids outside. -1: all ids are as they are.
-  int id_map = -1;
-};
-// Takes any number of layers where the kernel (6.5) lets them be added one by one; before, some
-// 900.
-absl::StatusOr<UniqueFd> MakeOverlay(const OverlaySource& source);
-// The way of older kernels, which MakeOverlay falls back to.
-absl::StatusOr<UniqueFd> MakeOverlayAsOnePage(const OverlaySource& source);
-
 // A detached copy of the mount at `path` (below `directory`, or of that fd itself if `path` is
 // empty).
 absl::StatusOr<UniqueFd> CloneMount(int directory, const std::string& path, bool recursive);

@@ -1,5 +1,6 @@
 // Overlays on the real kernel, both ways.
 #include <fcntl.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "libs/linux/mount/mount_calls.h"
+#include "libs/linux/mount/overlay.h"
 #include "libs/linux/namespace/id_maps.h"
 #include "libs/os/files.h"
 
@@ -62,7 +64,7 @@ TEST_P(OverlayTest, WritesGoToTheUpperDirectory) {
   EXPECT_EQ(access((source.upper_dir + "/new").c_str(), F_OK), 0);
 }
 
-TEST_P(OverlayTest, LowerDirectoriesShowOtherIds) {
+TEST_P(OverlayTest, ShowsOtherIdsThanAreOnDisk) {
   constexpr uint32_t kBase = 1 << 30;
   ns::IdMaps maps = {.uids = {{0, kBase, 65536}}, .gids = {{0, kBase, 65536}}};
   absl::StatusOr<UniqueFd> id_map = ns::MakeUserNamespace(maps);
@@ -84,11 +86,23 @@ TEST_P(OverlayTest, LowerDirectoriesShowOtherIds) {
   struct stat node;
   ASSERT_EQ(fstatat(root->get(), "two", &node, 0), 0);
   EXPECT_EQ(node.st_uid, kBase + 7);
-  // Written to, it is stored with the ids outside.
+  // Written to, and made by who is root inside: on disk nothing of the map is left.
   UniqueFd file(openat(root->get(), "two", O_WRONLY | O_CLOEXEC));
   ASSERT_EQ(write(file.get(), "x", 1), 1);
   ASSERT_EQ(stat((source.upper_dir + "/two").c_str(), &node), 0);
-  EXPECT_EQ(node.st_gid, kBase + 8);
+  EXPECT_EQ(node.st_gid, 8u);
+  ASSERT_EQ(fchownat(root->get(), "", kBase, kBase, AT_EMPTY_PATH), 0);
+  setfsgid(kBase);
+  setfsuid(kBase);
+  UniqueFd made(openat(root->get(), "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  int removed = unlinkat(root->get(), "same", 0);
+  setfsuid(0);
+  setfsgid(0);
+  EXPECT_TRUE(made.valid());
+  EXPECT_EQ(removed, 0);
+  ASSERT_EQ(stat((source.upper_dir + "/new").c_str(), &node), 0);
+  EXPECT_EQ(node.st_uid, 0u);
+  EXPECT_EQ(node.st_gid, 0u);
 }
 
 TEST_P(OverlayTest, LeavesNoMountOfTheHosts) {

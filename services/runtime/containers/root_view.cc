@@ -16,7 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
-#include "libs/linux/mount/mount_calls.h"
+#include "libs/linux/mount/overlay.h"
 #include "libs/os/files.h"
 #include "libs/os/path_in_root.h"
 

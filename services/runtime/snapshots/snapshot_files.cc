@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/archive/root_path.h"
 #include "libs/base/status_macros.h"
-#include "libs/linux/mount/mount_calls.h"
+#include "libs/linux/mount/overlay.h"
 #include "libs/os/files.h"
 #include "services/runtime/containers/user_lookup.h"
 #include "services/runtime/snapshots/copy_tree.h"
