@@ -219,9 +219,11 @@ absl::Status BuildContainer(InitPlan& plan, int sync) {
     RETURN_IF_ERROR(AtStep("namespace", JoinSessionKeyring(plan.options->id)));
   }
   if (plan.root_source.has_value()) {
-    const ns::IdMaps* maps = plan.rootfs.in_user_namespace ? &spec.id_maps : nullptr;
-    ASSIGN_OR_RETURN(plan.rootfs.sources,
-                     OpenMountSources(spec, *plan.root_source, maps, /*may_make_nodes=*/false));
+    ContainerIds ids = {.maps = spec.id_maps};
+    ASSIGN_OR_RETURN(
+        plan.rootfs.sources,
+        OpenMountSources(spec, *plan.root_source, plan.rootfs.in_user_namespace ? &ids : nullptr,
+                         /*may_make_nodes=*/false));
   }
   absl::StatusOr<UniqueFd> root = PrepareRoot(plan.rootfs);
   RETURN_IF_ERROR(AtStep("rootfs", root.status()));

@@ -26,6 +26,7 @@
 #include "libs/container/seccomp_agent.h"
 #include "libs/container/sync_socket.h"
 #include "libs/linux/namespace/namespace.h"
+#include "libs/linux/namespace/user_namespace.h"
 #include "libs/linux/resctrl/resctrl.h"
 #include "libs/linux/seccomp/filter_cache.h"
 
@@ -189,18 +190,21 @@ bool JoinsAny(const InitPlan& plan, uint64_t flags) {
 }
 
 // nullopt without a user namespace.
-absl::StatusOr<std::optional<ns::IdMaps>> IdMapsOf(const Spec& spec, const InitPlan& plan) {
+absl::StatusOr<std::optional<ContainerIds>> IdsOf(const Spec& spec, const InitPlan& plan,
+                                                  const LaunchOptions& options) {
   if (spec.FindNamespace(CLONE_NEWUSER) == nullptr) return std::nullopt;
+  ContainerIds ids = {.maps = spec.id_maps};
   for (const auto& [fd, flag] : plan.joins) {
     if (flag != CLONE_NEWUSER) continue;
-    ASSIGN_OR_RETURN(ns::IdMaps maps, ns::MapsOfUserNamespace(fd.get()));
-    if (!spec.id_maps.empty() && spec.id_maps != maps) {
+    ids.user_namespace = fd.get();
+    if (options.id_maps_are_known) break;
+    ASSIGN_OR_RETURN(ids.maps, ns::MapsOfUserNamespace(fd.get()));
+    if (!spec.id_maps.empty() && spec.id_maps != ids.maps) {
       return absl::InvalidArgumentError(
           "linux.uidMappings, gidMappings: not those of the user namespace that is joined");
     }
-    return maps;
   }
-  return spec.id_maps;
+  return ids;
 }
 
 absl::Status PlanRoot(const Spec& spec, cgroup::CgroupDriver* cgroups,
@@ -209,22 +213,23 @@ absl::Status PlanRoot(const Spec& spec, cgroup::CgroupDriver* cgroups,
   RootSource root = {.overlay = options.overlay,
                      .path = spec.root_path[0] == '/'
                                  ? spec.root_path
-                                 : absl::StrCat(options.bundle, "/", spec.root_path)};
+                                 : absl::StrCat(options.bundle, "/", spec.root_path),
+                     .id_map = options.id_map_root};
   plan.rootfs.root_path = root.path;
   plan.rootfs.no_pivot = options.no_pivot;
   if (cgroups != nullptr && MountsCgroups(spec)) {
     ASSIGN_OR_RETURN(plan.rootfs.cgroup_directories, CgroupDirectories(*cgroups, cgroup_path));
   }
-  absl::StatusOr<std::optional<ns::IdMaps>> maps = IdMapsOf(spec, plan);
-  RETURN_IF_ERROR(AtStep("namespace", maps.status()));
-  plan.rootfs.in_user_namespace = maps->has_value();
+  absl::StatusOr<std::optional<ContainerIds>> ids = IdsOf(spec, plan, options);
+  RETURN_IF_ERROR(AtStep("namespace", ids.status()));
+  plan.rootfs.in_user_namespace = ids->has_value();
   // Without rights, or in another mount namespace, the paths are the container's to open.
   if (geteuid() != 0 || JoinsAny(plan, CLONE_NEWNS)) {
     plan.root_source = std::move(root);
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(plan.rootfs.sources,
-                   OpenMountSources(spec, root, maps->has_value() ? &**maps : nullptr,
+                   OpenMountSources(spec, root, ids->has_value() ? &**ids : nullptr,
                                     /*may_make_nodes=*/true));
   return absl::OkStatus();
 }
@@ -357,7 +362,9 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     RETURN_IF_ERROR(AtStep("cgroup", applied.status()));
     launched.warnings = *std::move(applied);
     absl::StatusOr<UniqueFd> directory = cgroups->OpenDirectory(*cgroup_path);
-    if (directory.ok() && !between) {
+    // A process between is one more while it clones.
+    bool fits = !between || spec.limits.pids_max.value_or(0) != 1;
+    if (directory.ok() && fits) {
       cgroup_fd = *std::move(directory);
       clone.into_cgroup = cgroup_fd.get();
     }

@@ -22,8 +22,13 @@ namespace darse::container {
 struct LaunchOptions {
   std::string id;
   std::string bundle;  // absolute: hooks are told, and a relative root.path is below it
-  mnt::OverlaySource
-      overlay;  // mounted at root.path; without lower_dirs root.path is the root itself
+  // Mounted at root.path; without lower_dirs root.path is the root itself.
+  mnt::OverlaySource overlay;
+  // With a user namespace: the root's files keep the ids of its inside on disk.
+  bool id_map_root = false;
+  // Whoever made the user namespace that is joined says that the config has its maps; looking takes
+  // a process in it.
+  bool id_maps_are_known = false;
   // Without a terminal. -1: /dev/null.
   int stdio[3] = {-1, -1, -1};
   bool as_sibling = false;

@@ -13,7 +13,9 @@
 #include "libs/base/syscall_error.h"
 #include "libs/container/devices.h"
 #include "libs/container/failure.h"
+#include "libs/linux/mount/mount_calls.h"
 #include "libs/linux/mount/root_path.h"
+#include "libs/linux/namespace/user_namespace.h"
 
 namespace darse::container {
 namespace {
@@ -21,7 +23,13 @@ namespace {
 // Namespaces that carry id maps, one for each map that is asked for.
 class IdMapNamespaces {
  public:
+  // `ids` may be null; else it must outlive this.
+  explicit IdMapNamespaces(const ContainerIds* ids) : ids_(ids) {}
+
   absl::StatusOr<int> Get(const ns::IdMaps& maps) {
+    if (ids_ != nullptr && ids_->user_namespace >= 0 && maps == ids_->maps) {
+      return ids_->user_namespace;
+    }
     for (const auto& [known, fd] : made_) {
       if (known == maps) return fd.get();
     }
@@ -31,32 +39,41 @@ class IdMapNamespaces {
   }
 
  private:
+  const ContainerIds* ids_;
   std::vector<std::pair<ns::IdMaps, UniqueFd>> made_;
 };
 
-absl::StatusOr<UniqueFd> OpenRoot(const RootSource& root) {
-  if (!root.overlay.lower_dirs.empty()) return mnt::MakeOverlay(root.overlay);
+absl::StatusOr<UniqueFd> OpenRoot(const RootSource& root, const ContainerIds* ids,
+                                  IdMapNamespaces& namespaces) {
+  mnt::OverlaySource overlay = root.overlay;
+  if (root.id_map && ids != nullptr) {
+    ASSIGN_OR_RETURN(overlay.id_map, namespaces.Get(ids->maps));
+  }
+  if (!overlay.lower_dirs.empty()) return mnt::MakeOverlay(overlay);
   ASSIGN_OR_RETURN(UniqueFd mount, mnt::CloneMount(AT_FDCWD, root.path, /*recursive=*/true));
   RETURN_IF_ERROR(mnt::SetAttributes(mount.get(), 0, 0, MS_PRIVATE, false));
+  if (overlay.id_map >= 0) {
+    RETURN_IF_ERROR(mnt::SetIdMap(mount.get(), overlay.id_map, /*recursive=*/false));
+  }
   return mount;
 }
 
 // Mounts of the host may come in where "slave" or "shared" asks for it. Ours go out only where
 // linux.rootfsPropagation is shared as well, and never out of a user namespace.
-bool GoesOut(const Spec& spec, const MountEntry& entry, const ns::IdMaps* maps) {
-  return maps == nullptr && entry.options.propagation == MS_SHARED &&
+bool GoesOut(const Spec& spec, const MountEntry& entry, const ContainerIds* ids) {
+  return ids == nullptr && entry.options.propagation == MS_SHARED &&
          spec.root_propagation.has_value() && spec.root_propagation->propagation == MS_SHARED;
 }
 
-absl::StatusOr<UniqueFd> OpenBind(const Spec& spec, const MountEntry& entry, const ns::IdMaps* maps,
-                                  IdMapNamespaces& namespaces) {
+absl::StatusOr<UniqueFd> OpenBind(const Spec& spec, const MountEntry& entry,
+                                  const ContainerIds* ids, IdMapNamespaces& namespaces) {
   ASSIGN_OR_RETURN(UniqueFd mount,
                    mnt::CloneMount(AT_FDCWD, entry.source, entry.options.recursive));
-  if (!GoesOut(spec, entry, maps)) {
+  if (!GoesOut(spec, entry, ids)) {
     RETURN_IF_ERROR(mnt::SetAttributes(mount.get(), 0, 0, MS_SLAVE, true));
   }
   if (!entry.options.id_map) return mount;
-  const ns::IdMaps& wanted = entry.id_maps.empty() ? *maps : entry.id_maps;
+  const ns::IdMaps& wanted = entry.id_maps.empty() ? ids->maps : entry.id_maps;
   ASSIGN_OR_RETURN(int id_map, namespaces.Get(wanted));
   absl::Status mapped = mnt::SetIdMap(mount.get(), id_map, entry.options.id_map_recursive);
   if (ErrnoOf(mapped) == EINVAL) {
@@ -81,21 +98,21 @@ absl::StatusOr<UniqueFd> MakeDev(const Spec& spec, const MountEntry& entry,
 }  // namespace
 
 absl::StatusOr<MountSources> OpenMountSources(const Spec& spec, const RootSource& root,
-                                              const ns::IdMaps* maps, bool may_make_nodes) {
+                                              const ContainerIds* ids, bool may_make_nodes) {
   MountSources sources;
-  absl::StatusOr<UniqueFd> opened = OpenRoot(root);
+  IdMapNamespaces namespaces(ids);
+  absl::StatusOr<UniqueFd> opened = OpenRoot(root, ids, namespaces);
   RETURN_IF_ERROR(AtStep("rootfs", opened.status()));
   sources.root = *std::move(opened);
   sources.mounts.resize(spec.mounts.size());
-  IdMapNamespaces namespaces;
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
     const MountEntry& entry = spec.mounts[i];
     bool is_dev = entry.type == "tmpfs" && mnt::CleanRelative(entry.destination) == "dev";
     absl::StatusOr<UniqueFd> source;
     if (entry.options.bind) {
-      source = OpenBind(spec, entry, maps, namespaces);
-    } else if (is_dev && maps != nullptr && may_make_nodes && !sources.has_devices) {
-      source = MakeDev(spec, entry, *maps);
+      source = OpenBind(spec, entry, ids, namespaces);
+    } else if (is_dev && ids != nullptr && may_make_nodes && !sources.has_devices) {
+      source = MakeDev(spec, entry, ids->maps);
       // Root of a user namespace itself, after all: the host's nodes are bound inside.
       if (ErrnoOf(source.status()) == EPERM) continue;
       sources.has_devices = true;

@@ -19,6 +19,14 @@ namespace darse::container {
 struct RootSource {
   mnt::OverlaySource overlay;  // no lower_dirs: the root path is bound onto itself
   std::string path;            // absolute
+  // Its files keep the ids of the container's inside on disk.
+  bool id_map = false;
+};
+
+// Of the container's user namespace.
+struct ContainerIds {
+  ns::IdMaps maps;
+  int user_namespace = -1;  // if it exists already
 };
 
 struct MountSources {
@@ -30,9 +38,9 @@ struct MountSources {
   bool has_devices = false;
 };
 
-// `maps`: of the container's user namespace; null without one. `may_make_nodes`: this process may
-// mknod. Errors carry their step.
+// `ids`: null without a user namespace. `may_make_nodes`: this process may mknod. Errors carry
+// their step.
 absl::StatusOr<MountSources> OpenMountSources(const Spec& spec, const RootSource& root,
-                                              const ns::IdMaps* maps, bool may_make_nodes);
+                                              const ContainerIds* ids, bool may_make_nodes);
 
 }  // namespace darse::container

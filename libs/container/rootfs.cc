@@ -21,6 +21,7 @@
 #include "libs/container/copy_up.h"
 #include "libs/container/devices.h"
 #include "libs/container/failure.h"
+#include "libs/linux/mount/mount_calls.h"
 #include "libs/linux/mount/root_path.h"
 
 namespace darse::container {

@@ -43,9 +43,9 @@ absl::StatusOr<UniqueFd> CloneIdMapped(const std::string& path, int id_map) {
 absl::StatusOr<std::string> UpperHome(const OverlaySource& source) {
   std::string home = source.upper_dir.substr(0, source.upper_dir.rfind('/'));
   if (home.empty() || home != source.work_dir.substr(0, source.work_dir.rfind('/'))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("mount overlay: ", source.upper_dir, " and ", source.work_dir,
-                     " must lie in one directory for an id map"));
+    return absl::InvalidArgumentError(absl::StrCat("mount overlay: ", source.upper_dir, " and ",
+                                                   source.work_dir,
+                                                   " must lie in one directory for an id map"));
   }
   return home;
 }

@@ -12,9 +12,9 @@ namespace darse::mnt {
 struct OverlaySource {
   std::vector<std::string> lower_dirs;  // top first
   std::string upper_dir, work_dir;      // both empty: read-only
-  // A user namespace: all directories, which keep the ids of its inside on disk, show those that its
-  // maps give them outside (kernel 5.19). Upper and work directory must lie in one directory then.
-  // -1: all ids are as they are.
+  // A user namespace: all directories, which keep the ids of its inside on disk, show those that
+  // its maps give them outside (kernel 5.19). Upper and work directory must lie in one directory
+  // then. -1: all ids are as they are.
   int id_map = -1;
 };
 // Takes any number of layers where the kernel (6.5) lets them be added one by one; before, some

@@ -1,4 +1,6 @@
 // Overlays on the real kernel, both ways.
+#include "libs/linux/mount/overlay.h"
+
 #include <fcntl.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
@@ -9,8 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "libs/linux/mount/mount_calls.h"
-#include "libs/linux/mount/overlay.h"
-#include "libs/linux/namespace/id_maps.h"
+#include "libs/linux/namespace/user_namespace.h"
 #include "libs/os/files.h"
 
 namespace darse::mnt {

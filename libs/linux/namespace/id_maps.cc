@@ -2,23 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
 #include <spawn.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <functional>
-
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
-#include "libs/linux/namespace/namespace.h"
+#include "libs/base/unique_fd.h"
 
 extern char** environ;
 
@@ -91,34 +84,6 @@ absl::Status WriteOneMap(const Side& side, pid_t pid, const std::vector<IdMappin
   return WriteProc(absl::StrCat("/proc/", pid, "/", side.file), text);
 }
 
-// What `look` finds out about a child that has just been made with `flags` and did `inside`.
-absl::Status WithChild(uint64_t flags, const std::function<absl::Status()>& inside,
-                       const std::function<absl::Status(pid_t)>& look) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) return SyscallError(errno, "pipe");
-  UniqueFd ours(ends[0]), theirs(ends[1]);
-  pid_t self = getpid();
-  ASSIGN_OR_RETURN(Cloned child, Clone({.flags = flags}));
-  if (child.pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != self && getppid() != 0) _exit(1);
-    char done = inside().ok() ? '1' : '0';
-    if (write(theirs.get(), &done, 1) != 1) _exit(1);
-    for (;;) pause();
-  }
-  absl::Cleanup reap = [&] {
-    kill(child.pid, SIGKILL);
-    while (waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  };
-  theirs.Reset();
-  char done = '0';
-  while (read(ours.get(), &done, 1) < 0 && errno == EINTR) {
-  }
-  if (done != '1') return absl::PermissionDeniedError("enter a user namespace");
-  return look(child.pid);
-}
-
 }  // namespace
 
 std::optional<uint32_t> ToHost(const std::vector<IdMapping>& maps, uint32_t container_id) {
@@ -184,31 +149,6 @@ absl::StatusOr<IdMaps> ReadIdMaps(pid_t pid) {
   ASSIGN_OR_RETURN(maps.uids, ParseIdMap(uids));
   ASSIGN_OR_RETURN(std::string gids, ReadProc(absl::StrCat("/proc/", pid, "/gid_map")));
   ASSIGN_OR_RETURN(maps.gids, ParseIdMap(gids));
-  return maps;
-}
-
-absl::StatusOr<UniqueFd> MakeUserNamespace(const IdMaps& maps) {
-  UniqueFd made;
-  RETURN_IF_ERROR(WithChild(
-      CLONE_NEWUSER, [] { return absl::OkStatus(); },
-      [&](pid_t pid) -> absl::Status {
-        RETURN_IF_ERROR(WriteIdMaps(pid, maps));
-        std::string path = absl::StrCat("/proc/", pid, "/ns/user");
-        made.Reset(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-        if (!made.valid()) return SyscallError(errno, absl::StrCat("open ", path));
-        return absl::OkStatus();
-      }));
-  return made;
-}
-
-absl::StatusOr<IdMaps> MapsOfUserNamespace(int user_namespace) {
-  IdMaps maps;
-  RETURN_IF_ERROR(WithChild(
-      0, [&] { return Join(user_namespace, CLONE_NEWUSER); },
-      [&](pid_t pid) -> absl::Status {
-        ASSIGN_OR_RETURN(maps, ReadIdMaps(pid));
-        return absl::OkStatus();
-      }));
   return maps;
 }
 

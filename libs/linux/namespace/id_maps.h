@@ -11,7 +11,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "libs/base/unique_fd.h"
 
 namespace darse::ns {
 
@@ -42,9 +41,5 @@ absl::Status WriteIdMaps(pid_t pid, const IdMaps& maps);
 // As this process sees them.
 absl::StatusOr<IdMaps> ReadIdMaps(pid_t pid);
 absl::StatusOr<std::vector<IdMapping>> ParseIdMap(absl::string_view text);
-
-// A user namespace that no process is in, for id-mapped mounts. Only in a process with one thread.
-absl::StatusOr<UniqueFd> MakeUserNamespace(const IdMaps& maps);
-absl::StatusOr<IdMaps> MapsOfUserNamespace(int user_namespace);
 
 }  // namespace darse::ns
