@@ -18,7 +18,7 @@ std::span<const sqlite::Migration> RuntimeMigrations() {
   static const auto* const kFirst =
       new std::string(absl::StrCat(EventLog::kSchema, kNodeSchema, kSnapshotSchema, kImageSchema,
                                    kVolumeSchema, kNetworkSchema, kContainerSchema));
-  static const sqlite::Migration kMigrations[] = {{1, kFirst->c_str()}};
+  static const sqlite::Migration kMigrations[] = {{1, kFirst->c_str()}, {2, kNetworkUserIdsSchema}};
   return kMigrations;
 }
 

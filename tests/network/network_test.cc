@@ -291,13 +291,14 @@ class NetworkTest : public testing::Test {
                                    .mac = {2, 0, 0, 0, 0, 1}})
                     .ok());
     neighbour_ = directory_ + "/neighbour";
-    ASSERT_EQ(links_.CreateNamespace(neighbour_,
-                                     {{.host_name = "lanport",
-                                       .bridge = "lan",
-                                       .name = "eth0",
-                                       .mac = {2, 0, 0, 0, 0, 2},
-                                       .address = *netlink::Ipv4Prefix::Parse("198.51.100.2/24"),
-                                       .gateway = netlink::Ipv4::Parse("198.51.100.1").value()}}),
+    ASSERT_EQ(links_.CreateNamespace(neighbour_, {}), absl::OkStatus());
+    ASSERT_EQ(links_.AddInterfaces(neighbour_,
+                                   {{.host_name = "lanport",
+                                     .bridge = "lan",
+                                     .name = "eth0",
+                                     .mac = {2, 0, 0, 0, 0, 2},
+                                     .address = *netlink::Ipv4Prefix::Parse("198.51.100.2/24"),
+                                     .gateway = netlink::Ipv4::Parse("198.51.100.1").value()}}),
               absl::OkStatus());
     ASSERT_TRUE(WriteFileVolatile(directory_ + "/resolv.conf", "nameserver 127.0.0.2\n").ok());
     rules_ = std::make_unique<nft::LibnftablesDriver>("drt");

@@ -40,22 +40,33 @@ class FakeNetlinkDriver final : public NetlinkDriver {
     return absl::OkStatus();
   }
   absl::Status CreateNamespace(absl::string_view path,
-                               const std::vector<VethSpec>& veths) override {
+                               const std::optional<NamespaceOwner>& owner) override {
     absl::MutexLock lock(&mu_);
-    if (namespaces_.contains(std::string(path))) {
-      return absl::AlreadyExistsError(absl::StrCat("a network namespace is mounted at ", path));
+    for (const std::string& wanted : {std::string(path), owner ? owner->path : ""}) {
+      if (namespaces_.contains(wanted) || owners_.contains(wanted)) {
+        return absl::AlreadyExistsError(absl::StrCat("a namespace is mounted at ", wanted));
+      }
     }
+    namespaces_[std::string(path)] = {};
+    if (owner) owners_[owner->path] = owner->maps;
+    return absl::OkStatus();
+  }
+  absl::Status AddInterfaces(absl::string_view path, const std::vector<VethSpec>& veths) override {
+    absl::MutexLock lock(&mu_);
+    auto found = namespaces_.find(std::string(path));
+    if (found == namespaces_.end()) return absl::NotFoundError(absl::StrCat("opening ", path));
     for (const VethSpec& veth : veths) {
       if (!bridges_.contains(veth.bridge)) {
         return absl::NotFoundError(absl::StrCat("there is no bridge ", veth.bridge));
       }
+      found->second.push_back(veth);
     }
-    namespaces_[std::string(path)] = veths;
     return absl::OkStatus();
   }
   absl::Status DropNamespace(absl::string_view path) override {
     absl::MutexLock lock(&mu_);
     namespaces_.erase(std::string(path));
+    owners_.erase(std::string(path));
     return absl::OkStatus();
   }
   absl::StatusOr<std::vector<std::string>> Namespaces(absl::string_view directory) override {
@@ -65,11 +76,14 @@ class FakeNetlinkDriver final : public NetlinkDriver {
     for (const auto& [path, veths] : namespaces_) {
       if (absl::StartsWith(path, prefix)) names.push_back(path.substr(prefix.size()));
     }
+    for (const auto& [path, maps] : owners_) {
+      if (absl::StartsWith(path, prefix)) names.push_back(path.substr(prefix.size()));
+    }
     return names;
   }
   bool IsNamespace(absl::string_view path) override {
     absl::MutexLock lock(&mu_);
-    return namespaces_.contains(std::string(path));
+    return namespaces_.contains(std::string(path)) || owners_.contains(std::string(path));
   }
   absl::StatusOr<bool> EnableForwarding() override {
     absl::MutexLock lock(&mu_);
@@ -91,6 +105,11 @@ class FakeNetlinkDriver final : public NetlinkDriver {
     absl::MutexLock lock(&mu_);
     return bridges_;
   }
+  // User namespaces, by path.
+  std::map<std::string, ns::IdMaps> owners() {
+    absl::MutexLock lock(&mu_);
+    return owners_;
+  }
   std::map<std::string, std::vector<VethSpec>> namespaces() {
     absl::MutexLock lock(&mu_);
     return namespaces_;
@@ -104,6 +123,7 @@ class FakeNetlinkDriver final : public NetlinkDriver {
   std::vector<Route> routes_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, BridgeSpec> bridges_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<VethSpec>> namespaces_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, ns::IdMaps> owners_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace darse::netlink

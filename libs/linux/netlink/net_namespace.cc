@@ -12,11 +12,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
+#include "libs/linux/namespace/user_namespace.h"
 
 namespace darse::netlink {
 namespace {
@@ -56,22 +58,49 @@ absl::StatusOr<NewNamespace> UnshareThisThread() {
   UniqueFd fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return absl::ErrnoToStatus(errno, "opening /proc/thread-self/ns/net");
   ASSIGN_OR_RETURN(RouteSocket inside, RouteSocket::Open());
-  return NewNamespace{std::move(fd), std::move(inside)};
+  return NewNamespace{std::move(fd), UniqueFd(), std::move(inside)};
+}
+
+absl::Status MoveThisThread(int fd) {
+  if (setns(fd, CLONE_NEWNET) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "entering a network namespace");
+}
+
+// With the rights of the host: a range of groups (ping_group_range) is the host's.
+absl::StatusOr<NewNamespace> FurnishFromThisThread(ns::UserAndNetwork made) {
+  RETURN_IF_ERROR(MoveThisThread(made.network.get()));
+  for (const Sysctl& sysctl : kSysctls) RETURN_IF_ERROR(WriteSysctl(sysctl));
+  ASSIGN_OR_RETURN(RouteSocket inside, RouteSocket::Open());
+  return NewNamespace{std::move(made.network), std::move(made.user), std::move(inside)};
+}
+
+template <typename Result>
+Result InAThread(const std::function<Result()>& body) {
+  std::optional<Result> result;
+  std::thread([&] { result.emplace(body()); }).join();
+  return *std::move(result);
 }
 
 }  // namespace
 
-absl::StatusOr<NewNamespace> MakeNamespace() {
-  std::optional<absl::StatusOr<NewNamespace>> made;
-  std::thread maker([&made] { made.emplace(UnshareThisThread()); });
-  maker.join();
-  return *std::move(made);
+absl::StatusOr<NewNamespace> MakeNamespace(const ns::IdMaps* maps) {
+  if (maps == nullptr) return InAThread<absl::StatusOr<NewNamespace>>(UnshareThisThread);
+  ASSIGN_OR_RETURN(ns::UserAndNetwork made, ns::MakeUserAndNetwork(*maps));
+  return InAThread<absl::StatusOr<NewNamespace>>(
+      [&] { return FurnishFromThisThread(std::move(made)); });
+}
+
+absl::StatusOr<RouteSocket> OpenInside(int fd) {
+  return InAThread<absl::StatusOr<RouteSocket>>([&]() -> absl::StatusOr<RouteSocket> {
+    RETURN_IF_ERROR(MoveThisThread(fd));
+    return RouteSocket::Open();
+  });
 }
 
 absl::Status MountNamespace(const UniqueFd& fd, absl::string_view path) {
   const std::string target(path);
   if (IsNamespaceAt(target)) {
-    return absl::AlreadyExistsError(absl::StrCat("a network namespace is mounted at ", target));
+    return absl::AlreadyExistsError(absl::StrCat("a namespace is mounted at ", target));
   }
   UniqueFd file(open(target.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0444));
   if (!file.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("making ", target));

@@ -1,8 +1,7 @@
 // The kernel's network devices, addresses, routes and namespaces, as far as containers need them.
 //
-// A container's namespace is made with all its interfaces in one call and removed by dropping its
-// mount: the kernel then reaps the veths in the background (deleting a link takes 15 to 40 ms of
-// waiting).
+// A container's namespace is removed by dropping its mount: the kernel then reaps the veths in the
+// background (deleting a link takes 15 to 40 ms of waiting).
 #pragma once
 
 #include <array>
@@ -14,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "libs/linux/namespace/id_maps.h"
 #include "libs/linux/netlink/ipv4.h"
 
 namespace darse::netlink {
@@ -58,6 +58,13 @@ struct VethSpec {
   uint32_t mtu = 1500;
 };
 
+// A user namespace that is made together with a network namespace.
+struct NamespaceOwner {
+  // Where it is bind mounted; the directory exists.
+  std::string path;
+  ns::IdMaps maps;
+};
+
 // Thread-safe. Errors carry the kernel's errno as status code and text.
 class NetlinkDriver {
  public:
@@ -72,16 +79,21 @@ class NetlinkDriver {
   // OK if there is none.
   virtual absl::Status DeleteLink(absl::string_view name) = 0;
 
-  // Makes a namespace with loopback and these interfaces up, bind mounted at `path`, whose
-  // directory exists. All or nothing. ALREADY_EXISTS if a namespace is mounted there; NOT_FOUND if
-  // a bridge is missing.
+  // Makes a namespace with loopback up, bind mounted at `path`, whose directory exists; with an
+  // owner also the user namespace it belongs to. All or nothing. ALREADY_EXISTS if a namespace is
+  // mounted at one of the paths.
   virtual absl::Status CreateNamespace(absl::string_view path,
-                                       const std::vector<VethSpec>& veths) = 0;
-  // Unmounts and removes `path`; the namespace goes with its last process. OK if there is none.
+                                       const std::optional<NamespaceOwner>& owner) = 0;
+  // Puts these interfaces into the namespace at `path`, up. NOT_FOUND if a bridge is missing. After
+  // an error some may be there: drop the namespace.
+  virtual absl::Status AddInterfaces(absl::string_view path,
+                                     const std::vector<VethSpec>& veths) = 0;
+  // Unmounts and removes `path`, of a network or a user namespace, which goes with its last
+  // process. OK if there is none.
   virtual absl::Status DropNamespace(absl::string_view path) = 0;
   // Names in `directory` at which a namespace is mounted, and leftover files of that purpose.
   virtual absl::StatusOr<std::vector<std::string>> Namespaces(absl::string_view directory) = 0;
-  // True if `path` is a mounted network namespace.
+  // True if `path` is a mounted namespace.
   virtual bool IsNamespace(absl::string_view path) = 0;
 
   // Lets the host route IPv4 packets; true if it did not before.

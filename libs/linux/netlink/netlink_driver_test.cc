@@ -42,6 +42,8 @@ VethSpec TestVeth() {
           .mtu = 1400};
 }
 
+const ns::IdMaps kMaps = {.uids = {{0, 1 << 30, 65536}}, .gids = {{0, 1 << 30, 65536}}};
+
 std::string ReadFile(const std::string& path) {
   char buffer[256];
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -67,6 +69,10 @@ class NetlinkDriverTest : public testing::TestWithParam<bool> {
     EXPECT_EQ(rmdir(directory_.c_str()), 0);
   }
   std::string path() const { return directory_ + "/one"; }
+  absl::Status Make(const std::optional<NamespaceOwner>& owner = std::nullopt) {
+    absl::Status made = driver_->CreateNamespace(path(), owner);
+    return made.ok() ? driver_->AddInterfaces(path(), {TestVeth()}) : made;
+  }
 
   std::string directory_ = "/tmp/darse_netlink_XXXXXX";
   std::unique_ptr<NetlinkDriver> driver_;
@@ -88,7 +94,7 @@ TEST_P(NetlinkDriverTest, ABridgeMayBeEnsuredTwiceAndDeletedTwice) {
 
 TEST_P(NetlinkDriverTest, ANamespaceIsListedUntilItIsDropped) {
   ASSERT_TRUE(driver_->EnsureBridge(TestBridge()).ok());
-  ASSERT_EQ(driver_->CreateNamespace(path(), {TestVeth()}), absl::OkStatus());
+  ASSERT_EQ(Make(), absl::OkStatus());
   EXPECT_TRUE(driver_->IsNamespace(path()));
   EXPECT_THAT(*driver_->Namespaces(directory_), ElementsAre("one"));
   EXPECT_EQ(driver_->CreateNamespace(path(), {}).code(), absl::StatusCode::kAlreadyExists);
@@ -98,9 +104,24 @@ TEST_P(NetlinkDriverTest, ANamespaceIsListedUntilItIsDropped) {
   EXPECT_THAT(*driver_->Namespaces(directory_), ElementsAre());
 }
 
-TEST_P(NetlinkDriverTest, ANamespaceOnAMissingBridgeIsRefusedAndLeavesNothing) {
-  EXPECT_EQ(driver_->CreateNamespace(path(), {TestVeth()}).code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(*driver_->Namespaces(directory_), ElementsAre());
+TEST_P(NetlinkDriverTest, AnInterfaceOnAMissingBridgeIsRefused) {
+  ASSERT_EQ(driver_->CreateNamespace(path(), {}), absl::OkStatus());
+  EXPECT_EQ(driver_->AddInterfaces(path(), {TestVeth()}).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(driver_->AddInterfaces(directory_ + "/none", {TestVeth()}).code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_P(NetlinkDriverTest, ANamespaceMayBelongToAUserNamespaceThatIsMadeWithIt) {
+  ASSERT_TRUE(driver_->EnsureBridge(TestBridge()).ok());
+  const std::string other = directory_ + "/other";
+  const NamespaceOwner owner = {.path = directory_ + "/user", .maps = kMaps};
+  ASSERT_EQ(driver_->CreateNamespace(path(), owner), absl::OkStatus());
+  ASSERT_EQ(driver_->AddInterfaces(path(), {TestVeth()}), absl::OkStatus());
+  EXPECT_THAT(*driver_->Namespaces(directory_), ElementsAre("one", "user"));
+  EXPECT_EQ(driver_->CreateNamespace(other, owner).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_FALSE(driver_->IsNamespace(other));
+  EXPECT_EQ(driver_->DropNamespace(owner.path), absl::OkStatus());
+  EXPECT_FALSE(driver_->IsNamespace(owner.path));
 }
 
 TEST_P(NetlinkDriverTest, ForwardingIsTurnedOnOnce) {
@@ -116,7 +137,7 @@ class KernelNetlinkTest : public NetlinkDriverTest {};
 
 TEST_P(KernelNetlinkTest, TheInsideHasItsAddressRouteAndSettings) {
   ASSERT_TRUE(driver_->EnsureBridge(TestBridge()).ok());
-  ASSERT_EQ(driver_->CreateNamespace(path(), {TestVeth()}), absl::OkStatus());
+  ASSERT_EQ(Make(), absl::OkStatus());
   std::vector<Route> routes;
   std::vector<Link> links;
   std::string ports;
@@ -138,7 +159,7 @@ TEST_P(KernelNetlinkTest, TheInsideHasItsAddressRouteAndSettings) {
 
 TEST_P(KernelNetlinkTest, TheHostsEndIsReapedAfterTheNamespaceIsDropped) {
   ASSERT_TRUE(driver_->EnsureBridge(TestBridge()).ok());
-  ASSERT_TRUE(driver_->CreateNamespace(path(), {TestVeth()}).ok());
+  ASSERT_TRUE(Make().ok());
   EXPECT_THAT(*driver_->Links(), Contains(Field(&Link::name, "drtv0")));
   ASSERT_TRUE(driver_->DropNamespace(path()).ok());
   const absl::Time deadline = absl::Now() + absl::Seconds(10);

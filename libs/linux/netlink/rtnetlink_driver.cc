@@ -202,20 +202,31 @@ absl::Status RtnetlinkDriver::DeleteLink(absl::string_view name) {
 }
 
 absl::Status RtnetlinkDriver::CreateNamespace(absl::string_view path,
-                                              const std::vector<VethSpec>& veths) {
-  ASSIGN_OR_RETURN(NewNamespace made, MakeNamespace());
-  ASSIGN_OR_RETURN(RouteSocket host, RouteSocket::Open());
+                                              const std::optional<NamespaceOwner>& owner) {
+  ASSIGN_OR_RETURN(NewNamespace made, MakeNamespace(owner ? &owner->maps : nullptr));
   RETURN_IF_ERROR(SetUp(made.inside, kLoopback));
-  // If a step goes wrong the namespace and its veths vanish with the last descriptor.
+  if (owner) RETURN_IF_ERROR(MountNamespace(made.user, owner->path));
+  const absl::Status mounted = MountNamespace(made.fd, path);
+  if (!mounted.ok() && owner) DropNamespaceAt(owner->path).IgnoreError();
+  return mounted;
+}
+
+absl::Status RtnetlinkDriver::AddInterfaces(absl::string_view path,
+                                            const std::vector<VethSpec>& veths) {
+  if (veths.empty()) return absl::OkStatus();
+  UniqueFd fd(open(std::string(path).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
+  ASSIGN_OR_RETURN(RouteSocket inside, OpenInside(fd.get()));
+  ASSIGN_OR_RETURN(RouteSocket host, RouteSocket::Open());
   int index = kFirstVeth;
   for (const VethSpec& veth : veths) {
-    RETURN_IF_ERROR(AddVeth(host, veth, made.fd.get(), index));
-    RETURN_IF_ERROR(AddAddress(made.inside, index, veth.address));
-    RETURN_IF_ERROR(SetUp(made.inside, index));
-    if (veth.gateway) RETURN_IF_ERROR(AddDefaultRoute(made.inside, index, *veth.gateway));
+    RETURN_IF_ERROR(AddVeth(host, veth, fd.get(), index));
+    RETURN_IF_ERROR(AddAddress(inside, index, veth.address));
+    RETURN_IF_ERROR(SetUp(inside, index));
+    if (veth.gateway) RETURN_IF_ERROR(AddDefaultRoute(inside, index, *veth.gateway));
     ++index;
   }
-  return MountNamespace(made.fd, path);
+  return absl::OkStatus();
 }
 
 absl::Status RtnetlinkDriver::DropNamespace(absl::string_view path) {

@@ -66,6 +66,9 @@ struct AttachRequest {
   std::vector<std::string> dns;
   // Search domains; empty: the host's.
   std::vector<std::string> dns_search;
+  // For kBridge and kNone: a user namespace is made that the network namespace belongs to. For
+  // kContainer that of the other container is used, if it has one.
+  bool user_namespace = false;
 };
 
 // A container's place on one network.
@@ -89,6 +92,10 @@ struct AttachedNetwork {
   // <run>/netns/<container id>, a bind mount to be joined by path; for kContainer that of the other
   // container. Empty for the host's own namespace.
   std::string netns_path;
+  // <run>/userns/<container id>, in the same way; empty: the host's.
+  std::string userns_path;
+  // On the host, of the user namespace's 65,536 users and groups.
+  uint32_t first_id = 0;
   // Empty unless kBridge.
   std::vector<Endpoint> endpoints;
   // As really published.

@@ -11,6 +11,7 @@
 #include "libs/os/files.h"
 #include "services/runtime/networks/address_plan.h"
 #include "services/runtime/networks/attach_check.h"
+#include "services/runtime/networks/container_namespaces.h"
 #include "services/runtime/networks/names_file.h"
 #include "services/runtime/networks/port_probe.h"
 
@@ -68,12 +69,11 @@ struct NetworkEngine::State {
   // small file.
   absl::Mutex names_mu;
 
-  std::string NetnsDirectory() const { return JoinPath(options.run_dir, "netns"); }
-  std::string NetnsPath(absl::string_view container_id) const {
-    return JoinPath(NetnsDirectory(), container_id);
-  }
+  ContainerNamespaces namespaces{links, options.run_dir};
+
   std::string NamesDirectory() const { return JoinPath(options.run_dir, "dns"); }
 
+  void SetNamespaces(const Attachment& attachment, AttachedNetwork& answer);
   // What of an attachment is not stored but follows from it.
   absl::StatusOr<AttachedNetwork> Describe(Transaction& tx, const Attachment& attachment);
   std::vector<nft::FirewallPort> FirewallPorts(const std::vector<Network>& networks,
@@ -83,7 +83,8 @@ struct NetworkEngine::State {
                                   std::vector<Network>& networks);
   absl::Status ClaimPorts(Transaction& tx, Attachment& attachment, const AttachRequest& request,
                           const std::vector<PortMapping>& chosen);
-  absl::StatusOr<Attachment> Record(const AttachRequest& request, std::vector<Network>& networks);
+  absl::StatusOr<Attachment> Record(const AttachRequest& request, uint32_t first_id,
+                                    std::vector<Network>& networks);
 
   absl::Status EnsureBridge(const Network& network);
   absl::Status MakeNamespace(const Attachment& attachment, const std::vector<Network>& networks);
@@ -277,6 +278,12 @@ absl::Status NetworkEngine::State::WriteNames(absl::string_view network_id) {
 
 // ---- containers' places ----
 
+void NetworkEngine::State::SetNamespaces(const Attachment& attachment, AttachedNetwork& answer) {
+  answer.netns_path = namespaces.NetworkPath(attachment.container_id);
+  answer.first_id = attachment.first_id;
+  if (attachment.first_id != 0) answer.userns_path = namespaces.UserPath(attachment.container_id);
+}
+
 absl::StatusOr<AttachedNetwork> NetworkEngine::State::Describe(Transaction& tx,
                                                                const Attachment& attachment) {
   AttachedNetwork answer;
@@ -287,7 +294,7 @@ absl::StatusOr<AttachedNetwork> NetworkEngine::State::Describe(Transaction& tx,
       answer.resolv_conf = ResolvConf(conf, attachment.dns, attachment.dns_search, false);
       return answer;
     case NetworkMode::kNone:
-      answer.netns_path = NetnsPath(attachment.container_id);
+      SetNamespaces(attachment, answer);
       answer.resolv_conf = ResolvConf(conf, attachment.dns, attachment.dns_search, false);
       return answer;
     case NetworkMode::kContainer: {
@@ -295,13 +302,17 @@ absl::StatusOr<AttachedNetwork> NetworkEngine::State::Describe(Transaction& tx,
                        NetworkStore::GetAttachment(tx, attachment.network_container_id));
       ASSIGN_OR_RETURN(AttachedNetwork theirs, Describe(tx, other));
       answer.netns_path = theirs.netns_path;
+      if (attachment.first_id != 0) {
+        answer.userns_path = theirs.userns_path;
+        answer.first_id = attachment.first_id;
+      }
       answer.resolv_conf = theirs.resolv_conf;
       return answer;
     }
     case NetworkMode::kBridge:
       break;
   }
-  answer.netns_path = NetnsPath(attachment.container_id);
+  SetNamespaces(attachment, answer);
   answer.ports = attachment.ports;
   for (const EndpointRow& row : attachment.endpoints) {
     ASSIGN_OR_RETURN(const Network network, NetworkStore::Get(tx, row.network_id));
@@ -361,6 +372,7 @@ absl::StatusOr<Attachment> NetworkEngine::State::Plan(Transaction& tx, const Att
   if (old.ok()) {
     plan.attached = old->attached;
     plan.generation = old->generation;
+    plan.first_id = old->first_id;
     plan.ports = old->ports;
   }
   if (request.mode != NetworkMode::kBridge) return plan;
@@ -440,6 +452,7 @@ absl::Status NetworkEngine::State::ClaimPorts(Transaction& tx, Attachment& attac
 // Writes down that the container is attached, with its addresses and ports, before anything is
 // made.
 absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& request,
+                                                        uint32_t first_id,
                                                         std::vector<Network>& networks) {
   absl::Status status;
   for (int attempt = 0; attempt < kPortAttempts; ++attempt) {
@@ -452,6 +465,7 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
     auto record = [&](Transaction& tx) -> absl::Status {
       ASSIGN_OR_RETURN(attachment, Plan(tx, request, networks));
       RETURN_IF_ERROR(ClaimPorts(tx, attachment, request, chosen));
+      attachment.first_id = first_id;
       if (request.mode == NetworkMode::kContainer) {
         ASSIGN_OR_RETURN(const Attachment other,
                          NetworkStore::GetAttachment(tx, request.network_container_id));
@@ -460,6 +474,7 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
               absl::StrCat("container \"", other.container_name,
                            "\", whose network is to be joined, does not run"));
         }
+        if (request.user_namespace) attachment.first_id = other.first_id;
       }
       attachment.attached = true;
       ++attachment.generation;
@@ -499,14 +514,12 @@ absl::Status NetworkEngine::State::MakeNamespace(const Attachment& attachment,
     }
     veths.push_back(veth);
   }
-  const std::string path = NetnsPath(attachment.container_id);
-  RETURN_IF_ERROR(links.DropNamespace(path));
-  const absl::Status made = links.CreateNamespace(path, veths);
+  const std::string& id = attachment.container_id;
+  const absl::Status made = namespaces.Make(id, attachment.first_id, veths);
   if (!absl::IsNotFound(made)) return made;
   // Somebody deleted a bridge: it is made again.
-  RETURN_IF_ERROR(MakeDirectories(NetnsDirectory()));
   for (const Network& network : networks) RETURN_IF_ERROR(EnsureBridge(network));
-  return links.CreateNamespace(path, veths);
+  return namespaces.Make(id, attachment.first_id, veths);
 }
 
 // A crash after the record: Recover detaches the container if it does not run.
@@ -518,11 +531,24 @@ absl::StatusOr<AttachedNetwork> NetworkEngine::Attach(const AttachRequest& asked
     if (port.host_port != 0) RETURN_IF_ERROR(ProbePort(port));
   }
   std::vector<Network> networks;
-  ASSIGN_OR_RETURN(const Attachment attachment, state_->Record(request, networks));
+  const bool own = request.mode == NetworkMode::kBridge || request.mode == NetworkMode::kNone;
+  uint32_t first_id = 0;
+  if (own && request.user_namespace) {
+    ASSIGN_OR_RETURN(first_id, state_->namespaces.TakeIds(request.container_id));
+  }
+  absl::StatusOr<Attachment> recorded = state_->Record(request, first_id, networks);
+  if (!recorded.ok()) {
+    state_->namespaces.Drop(request.container_id, first_id).IgnoreError();
+    return recorded.status();
+  }
+  const Attachment& attachment = *recorded;
   UndoStack undo;
   undo.Push([this, id = request.container_id] { Detach(id).IgnoreError(); });
-  if (request.mode == NetworkMode::kBridge || request.mode == NetworkMode::kNone) {
+  if (own) {
     RETURN_IF_ERROR(state_->MakeNamespace(attachment, networks));
+  } else {
+    RETURN_IF_ERROR(DropPrepared(request.container_id));
+    state_->namespaces.Share(attachment.first_id);
   }
   RETURN_IF_ERROR(state_->rules.AddPorts(state_->FirewallPorts(networks, attachment)));
   for (const Network& network : networks) RETURN_IF_ERROR(state_->WriteNames(network.id));
@@ -565,6 +591,7 @@ absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool 
     if (forget) return NetworkStore::DeleteAttachment(tx, container_id);
     Attachment detached = attachment;
     detached.attached = false;
+    detached.first_id = 0;
     detached.ports.clear();
     return NetworkStore::Put(tx, detached);
   };
@@ -572,7 +599,15 @@ absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool 
   if (!attachment.attached) return absl::OkStatus();
   RETURN_IF_ERROR(rules.RemovePorts(FirewallPorts(networks, attachment)));
   for (const Network& network : networks) RETURN_IF_ERROR(WriteNames(network.id));
-  return links.DropNamespace(NetnsPath(container_id));
+  return namespaces.Drop(container_id, attachment.first_id);
+}
+
+absl::Status NetworkEngine::Prepare(absl::string_view container_id) {
+  return state_->namespaces.Prepare(container_id);
+}
+
+absl::Status NetworkEngine::DropPrepared(absl::string_view container_id) {
+  return state_->namespaces.DropPrepared(container_id);
 }
 
 // A crash after the record: Recover drops the rest.
@@ -628,6 +663,7 @@ absl::Status NetworkEngine::State::DetachTheDead(const std::set<std::string>& li
     for (Attachment& attachment : all) {
       if (!attachment.attached || live.contains(attachment.container_id)) continue;
       attachment.attached = false;
+      attachment.first_id = 0;
       attachment.ports.clear();
       RETURN_IF_ERROR(NetworkStore::Put(tx, attachment));
       for (const EndpointRow& endpoint : attachment.endpoints) {
@@ -656,10 +692,7 @@ absl::Status NetworkEngine::State::DropStrangers(const std::vector<Network>& net
       RETURN_IF_ERROR(links.DeleteLink(link.name));
     }
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> mounted, links.Namespaces(NetnsDirectory()));
-  for (const std::string& id : mounted) {
-    if (!live.contains(id)) RETURN_IF_ERROR(links.DropNamespace(NetnsPath(id)));
-  }
+  RETURN_IF_ERROR(namespaces.Recover(live));
   ASSIGN_OR_RETURN(const std::vector<std::string> files, ListDirectory(NamesDirectory()));
   for (const std::string& file : files) {
     if (!names.contains(file)) RETURN_IF_ERROR(RemoveFile(JoinPath(NamesDirectory(), file)));
@@ -677,7 +710,6 @@ absl::Status NetworkEngine::State::EnsureDefaultNetwork(NetworkEngine& engine) {
 absl::Status NetworkEngine::Recover(const std::set<std::string>& live_containers) {
   State& state = *state_;
   RETURN_IF_ERROR(CheckBridgePrefix(state.options.bridge_prefix));
-  RETURN_IF_ERROR(MakeDirectories(state.NetnsDirectory()));
   RETURN_IF_ERROR(MakeDirectories(state.NamesDirectory()));
   ASSIGN_OR_RETURN(const bool changed, state.links.EnableForwarding());
   if (changed) {
@@ -704,6 +736,7 @@ absl::Status NetworkEngine::Recover(const std::set<std::string>& live_containers
   std::vector<nft::FirewallPort> firewall_ports;
   for (const Attachment& attachment : attachments) {
     if (!attachment.attached) continue;
+    state.namespaces.Share(attachment.first_id);
     for (nft::FirewallPort& port : state.FirewallPorts(networks, attachment)) {
       firewall_ports.push_back(std::move(port));
     }
@@ -740,10 +773,7 @@ absl::Status TearDownNetworks(netlink::NetlinkDriver& links, nft::NftDriver& rul
                               const NetworkOptions& options) {
   RETURN_IF_ERROR(CheckBridgePrefix(options.bridge_prefix));
   RETURN_IF_ERROR(rules.DeleteTable());
-  const std::string netns = JoinPath(options.run_dir, "netns");
-  ASSIGN_OR_RETURN(const std::vector<std::string> mounted, links.Namespaces(netns));
-  for (const std::string& name : mounted)
-    RETURN_IF_ERROR(links.DropNamespace(JoinPath(netns, name)));
+  RETURN_IF_ERROR(TearDownNamespaces(links, options.run_dir));
   ASSIGN_OR_RETURN(const std::vector<netlink::Link> there, links.Links());
   for (const netlink::Link& link : there) {
     if ((link.kind == "bridge" || link.kind == "veth") &&
@@ -751,7 +781,6 @@ absl::Status TearDownNetworks(netlink::NetlinkDriver& links, nft::NftDriver& rul
       RETURN_IF_ERROR(links.DeleteLink(link.name));
     }
   }
-  RETURN_IF_ERROR(RemoveTree(netns));
   return RemoveTree(JoinPath(options.run_dir, "dns"));
 }
 

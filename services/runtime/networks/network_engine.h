@@ -36,7 +36,7 @@ struct NetworkOptions {
   std::string bridge_prefix = "drs";
   // Networks without a subnet of their own get a /24 of this.
   std::string pool = "10.89.0.0/16";
-  // netns/ and dns/ are made below it.
+  // netns/, userns/ and dns/ are made below it.
   std::string run_dir;
   std::string nft_table = "darse";
   std::string resolv_conf = "/etc/resolv.conf";
@@ -88,6 +88,11 @@ class NetworkEngine {
   // who has the port; NOT_FOUND an unknown network.
   absl::StatusOr<AttachedNetwork> Attach(const AttachRequest& request);
   absl::Status Detach(absl::string_view container_id);
+  // Makes a user namespace and its network namespace in advance for a container that is to come: an
+  // Attach that asks for such uses them, one that does not drops them. They do not outlive this
+  // process unused.
+  absl::Status Prepare(absl::string_view container_id);
+  absl::Status DropPrepared(absl::string_view container_id);
   absl::Status Forget(absl::string_view container_id);
   // What Attach answered, from the records; NOT_FOUND unless reserved or attached.
   absl::StatusOr<AttachedNetwork> Find(absl::string_view container_id);

@@ -17,6 +17,7 @@
 #include "libs/linux/netlink/fake_netlink_driver.h"
 #include "libs/linux/nft/fake_nft_driver.h"
 #include "libs/os/files.h"
+#include "services/runtime/networks/id_ranges.h"
 
 namespace darse::runtime {
 namespace {
@@ -49,7 +50,8 @@ class NetworkEngineTest : public testing::Test {
     events_.reset();
     db_.reset();
     static const std::string kSchema = absl::StrCat(kNetworkSchema, EventLog::kSchema);
-    static const sqlite::Migration kMigrations[] = {{1, kSchema.c_str()}};
+    static const sqlite::Migration kMigrations[] = {{1, kSchema.c_str()},
+                                                    {2, kNetworkUserIdsSchema}};
     auto db = sqlite::Database::Open(directory_ + "/test.db", kMigrations);
     ASSERT_TRUE(db.ok()) << db.status();
     db_ = *std::move(db);
@@ -290,6 +292,77 @@ TEST_F(NetworkEngineTest, AFailedAttachLeavesNothingButTheAddress) {
   EXPECT_THAT(rules_.ports(), IsEmpty());
   EXPECT_THAT(Names("bridge"), Not(HasSubstr("host")));
   EXPECT_TRUE(engine_->Attach(request).ok());
+}
+
+TEST_F(NetworkEngineTest, EachUserNamespaceHasIdsOfItsOwnAcrossRestarts) {
+  AttachRequest one = Web(1000), two = Web(2000), plain = Web(3000);
+  one.user_namespace = two.user_namespace = true;
+  absl::StatusOr<AttachedNetwork> first = engine_->Attach(one);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->userns_path, directory_ + "/userns/" + one.container_id);
+  EXPECT_EQ(links_.owners().at(first->userns_path), MapsFrom(first->first_id));
+  EXPECT_EQ(engine_->Attach(plain)->first_id, 0u);
+  EXPECT_EQ(engine_->Attach(plain)->userns_path, "");
+
+  Restart({one.container_id});
+  EXPECT_EQ(engine_->Find(one.container_id)->first_id, first->first_id);
+  EXPECT_NE(engine_->Attach(two)->first_id, first->first_id);
+  ASSERT_TRUE(engine_->Detach(one.container_id).ok());
+  EXPECT_EQ(engine_->Find(one.container_id)->userns_path, "");
+  ASSERT_TRUE(engine_->Forget(two.container_id).ok());
+  EXPECT_THAT(links_.owners(), IsEmpty());
+}
+
+TEST_F(NetworkEngineTest, NamespacesMadeInAdvanceAreUsedOnceOrGo) {
+  AttachRequest request = Web();
+  request.user_namespace = true;
+  ASSERT_EQ(engine_->Prepare(request.container_id), absl::OkStatus());
+  const ns::IdMaps prepared = links_.owners().begin()->second;
+  EXPECT_EQ(MapsFrom(engine_->Attach(request)->first_id), prepared);
+  EXPECT_NE(MapsFrom(engine_->Attach(request)->first_id), prepared);
+  ASSERT_EQ(engine_->DropPrepared(request.container_id), absl::OkStatus());
+  EXPECT_THAT(links_.owners(), SizeIs(1));
+  ASSERT_TRUE(engine_->Detach(request.container_id).ok());
+
+  // Who wants none, or another's, or what cannot be attached.
+  for (int way = 0; way < 3; ++way) {
+    AttachRequest other = Web(2000 + way);
+    ASSERT_EQ(engine_->Prepare(other.container_id), absl::OkStatus());
+    other.user_namespace = way == 2;
+    if (way == 1) other.mode = NetworkMode::kHost;
+    if (way == 2) other.networks = {{.network = "unknown"}};
+    EXPECT_EQ(engine_->Attach(other).ok(), way != 2);
+    EXPECT_THAT(links_.owners(), IsEmpty());
+  }
+  ASSERT_EQ(engine_->Prepare(Id(3000)), absl::OkStatus());
+  ASSERT_EQ(engine_->DropPrepared(Id(3000)), absl::OkStatus());
+  ASSERT_EQ(engine_->Prepare(Id(3000)), absl::OkStatus());
+  Restart({});
+  EXPECT_THAT(links_.owners(), IsEmpty());
+}
+
+TEST_F(NetworkEngineTest, AUserNamespaceIsSharedWithTheNetwork) {
+  AttachRequest request = Web(), guest = Web(2000);
+  request.user_namespace = guest.user_namespace = true;
+  guest.mode = NetworkMode::kContainer;
+  guest.network_container_id = request.container_id;
+  absl::StatusOr<AttachedNetwork> attached = engine_->Attach(request);
+  absl::StatusOr<AttachedNetwork> shared = engine_->Attach(guest);
+  ASSERT_TRUE(shared.ok()) << shared.status();
+  EXPECT_EQ(shared->userns_path, attached->userns_path);
+  EXPECT_EQ(shared->first_id, attached->first_id);
+  // As long as the guest runs nobody else gets the ids.
+  ASSERT_TRUE(engine_->Detach(request.container_id).ok());
+  for (uint64_t i = 1; i < kIdRanges; ++i) {
+    ASSERT_EQ(engine_->Prepare(Id(4000 + i)), absl::OkStatus());
+  }
+  EXPECT_EQ(engine_->Prepare(Id(4000)).code(), absl::StatusCode::kResourceExhausted);
+  ASSERT_TRUE(engine_->Detach(guest.container_id).ok());
+  EXPECT_EQ(engine_->Prepare(Id(4000)), absl::OkStatus());
+  guest.user_namespace = false;
+  request.user_namespace = false;
+  ASSERT_TRUE(engine_->Attach(request).ok());
+  EXPECT_EQ(engine_->Attach(guest)->userns_path, "");
 }
 
 TEST_F(NetworkEngineTest, ModesOtherThanBridge) {

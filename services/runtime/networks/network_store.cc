@@ -96,6 +96,7 @@ Attachment ToAttachment(const Statement& row) {
           .network_container_id = row.Text(3),
           .attached = row.Bool(4),
           .generation = row.Int(5),
+          .first_id = static_cast<uint32_t>(row.Int(8)),
           .dns = Words(row.Text(6)),
           .dns_search = Words(row.Text(7))};
 }
@@ -196,7 +197,8 @@ absl::StatusOr<Attachment> NetworkStore::GetAttachment(Transaction& tx,
   ASSIGN_OR_RETURN(
       Statement get,
       tx.Prepare("SELECT container_id, container_name, mode, network_container_id, attached, "
-                 "generation, dns, dns_search FROM network_attachments WHERE container_id = ?1"));
+                 "generation, dns, dns_search, first_id FROM network_attachments WHERE "
+                 "container_id = ?1"));
   get.Bind(container_id);
   ASSIGN_OR_RETURN(const bool found, get.Step());
   if (!found) {
@@ -212,7 +214,7 @@ absl::StatusOr<std::vector<Attachment>> NetworkStore::ListAttachments(
   ASSIGN_OR_RETURN(
       Statement list,
       tx.Prepare("SELECT container_id, container_name, mode, network_container_id, attached, "
-                 "generation, dns, dns_search FROM network_attachments WHERE ?1 = '' OR "
+                 "generation, dns, dns_search, first_id FROM network_attachments WHERE ?1 = '' OR "
                  "container_id IN (SELECT container_id FROM network_endpoints WHERE "
                  "network_id = ?1) ORDER BY container_id"));
   list.Bind(network_id);
@@ -230,13 +232,14 @@ absl::Status NetworkStore::Put(Transaction& tx, const Attachment& attachment) {
   ASSIGN_OR_RETURN(
       Statement put,
       tx.Prepare("INSERT INTO network_attachments (container_id, container_name, mode, "
-                 "network_container_id, attached, generation, dns, dns_search) "
-                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (container_id) DO UPDATE "
+                 "network_container_id, attached, generation, dns, dns_search, first_id) "
+                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (container_id) DO UPDATE "
                  "SET container_name = ?2, mode = ?3, network_container_id = ?4, attached = ?5, "
-                 "generation = ?6, dns = ?7, dns_search = ?8"));
+                 "generation = ?6, dns = ?7, dns_search = ?8, first_id = ?9"));
   put.Bind(attachment.container_id, attachment.container_name, static_cast<int>(attachment.mode),
            attachment.network_container_id, attachment.attached, attachment.generation,
-           absl::StrJoin(attachment.dns, " "), absl::StrJoin(attachment.dns_search, " "));
+           absl::StrJoin(attachment.dns, " "), absl::StrJoin(attachment.dns_search, " "),
+           attachment.first_id);
   RETURN_IF_ERROR(put.Run());
   RETURN_IF_ERROR(PutEndpoints(tx, attachment));
   return PutPorts(tx, attachment);

@@ -69,6 +69,12 @@ inline constexpr char kNetworkSchema[] = R"sql(
   ) STRICT;
 )sql";
 
+// The second migration.
+inline constexpr char kNetworkUserIdsSchema[] = R"sql(
+  -- Of the user namespace, while the container is attached; 0: it has none.
+  ALTER TABLE network_attachments ADD COLUMN first_id INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 // A container's place on one network, as stored.
 struct EndpointRow {
   std::string network_id;
@@ -84,6 +90,7 @@ struct Attachment {
   std::string network_container_id;
   bool attached = false;
   int64_t generation = 0;
+  uint32_t first_id = 0;
   std::vector<std::string> dns;
   std::vector<std::string> dns_search;
   std::vector<EndpointRow> endpoints;
