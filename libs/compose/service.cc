@@ -178,6 +178,7 @@ class ServiceDecoder {
     to["ipc"] = [this](const At& at) {
       container_.set_ipc_mode(HostOrOwn(at, {"private", "shareable"}));
     };
+    to["userns_mode"] = [this](const At& at) { container_.set_userns_mode(HostOrPrivate(at)); };
   }
 
   void AddLife(std::map<std::string, Handler>& to) {
@@ -426,6 +427,14 @@ class ServiceDecoder {
         scope_.files.Read(AbsolutePath(profile, scope_.project_dir, scope_.home), kProfileLimit);
     if (!json.ok()) return values_.Refuse(at, json.status().message());
     container_.set_seccomp_profile(*std::move(json));
+  }
+
+  std::string HostOrPrivate(const At& at) {
+    const std::string text = values_.Text(at).value_or("");
+    if (!text.empty() && text != "host" && text != "private") {
+      values_.Refuse(at, absl::StrCat("\"", text, "\": not supported (host, private)"));
+    }
+    return text;
   }
 
   std::string HostOrOwn(const At& at, const std::set<std::string>& own) {

@@ -61,6 +61,9 @@ absl::Status ReadRootfs(const rapidjson::Value& value, RootfsSource& rootfs) {
       RETURN_IF_ERROR(Read(member, "rootfs.work_dir", rootfs.work_dir));
     } else if (key == "path") {
       RETURN_IF_ERROR(Read(member, "rootfs.path", rootfs.path));
+    } else if (key == "id_map") {
+      if (!member.IsBool()) return Bad("rootfs.id_map");
+      rootfs.id_map = member.GetBool();
     } else {
       return Bad(absl::StrCat("rootfs.", key));
     }
@@ -128,6 +131,8 @@ std::string EncodeShimConfig(const ShimConfig& config) {
     Write(writer, "upper_dir", config.rootfs.upper_dir);
     Write(writer, "work_dir", config.rootfs.work_dir);
   }
+  writer.Key("id_map");
+  writer.Bool(config.rootfs.id_map);
   writer.EndObject();
   writer.Key("log");
   writer.StartObject();

@@ -2,7 +2,8 @@
 //
 //   {"id":"…64 hex…",
 //    "rootfs":{"lower_dirs":["/top","/below"],"upper_dir":"/u","work_dir":"/w"},   or
-//    {"path":"/dir"} "log":{"dir":"<state>/log","max_size_bytes":10485760,"max_files":3},
+//    {"path":"/dir"}, each with "id_map":true beside a user namespace in config.json,
+//    "log":{"dir":"<state>/log","max_size_bytes":10485760,"max_files":3},
 //    "restart":{"kind":"no|on-failure|always|unless-stopped","max_retries":0},
 //    "stop_signal":15,"stdin_open":false,"columns":0,"rows":0,
 //    "seccomp_cache":"<run>/seccomp"}
@@ -28,6 +29,8 @@ struct RootfsSource {
   std::string upper_dir;                // empty, with lower_dirs: the overlay is read-only
   std::string work_dir;
   std::string path;
+  // With a user namespace: the ids on disk are those of its inside.
+  bool id_map = false;
 
   bool operator==(const RootfsSource&) const = default;
 };

@@ -51,6 +51,9 @@ absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec, cgroup::Cgr
   const RootfsSource& rootfs = job.config->rootfs;
   container::LaunchOptions options = {.id = job.config->id,
                                       .bundle = job.state_dir,
+                                      .id_map_root = rootfs.id_map,
+                                      // The runtime made both.
+                                      .id_maps_are_known = rootfs.id_map,
                                       .as_sibling = true,
                                       .in_cgroup = in_cgroup,
                                       .columns = job.config->columns,

@@ -56,6 +56,7 @@ ContainerEngine::ContainerEngine(sqlite::Database& db, EventLog& events, Clock& 
       neighbours_(neighbours),
       new_id_(std::move(new_id)),
       options_(std::move(options)),
+      user_namespaces_(options_.root),
       loop_(clock),
       shims_(loop_, clock, options_.shim_program,
              {.message = [this](const std::string& id,

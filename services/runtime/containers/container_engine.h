@@ -28,6 +28,7 @@
 #include "services/runtime/containers/health_loop.h"
 #include "services/runtime/containers/log_reader.h"
 #include "services/runtime/containers/stdio_session.h"
+#include "services/runtime/containers/user_namespace.h"
 #include "services/runtime/images/image_engine.h"
 #include "services/runtime/networks/network_engine.h"
 #include "services/runtime/shims/io_loop.h"
@@ -212,12 +213,26 @@ class ContainerEngine {
   absl::Status Furnish(ContainerRecord& record, const std::string& chain_id,
                        absl::string_view actor);
   absl::Status MakeVolumes(ContainerRecord& record, int root, absl::string_view actor);
+  // Finds what a bind names, or makes it where the spec says so.
+  absl::Status EnsureSource(const v1::Mount& bind);
   absl::StatusOr<AttachRequest> NetworkRequest(const ContainerRecord& record);
   // start.cc; the container's lock is held.
   absl::Status StartLocked(ContainerRecord& record, absl::string_view actor);
-  absl::StatusOr<shim::Message> Launch(const ContainerRecord& record,
+  struct StartPlan {
+    SnapshotDirs dirs;
+    ResolvedUser user;
+    // By name.
+    std::map<std::string, std::string> volume_paths;
+    // To a user namespace of its own (user_namespace.h).
+    std::string obstacle;
+  };
+  // FAILED_PRECONDITION if it must have a user namespace and cannot.
+  absl::StatusOr<StartPlan> PlanStart(const ContainerRecord& record);
+  absl::StatusOr<AttachedNetwork> AttachNetwork(const ContainerRecord& record, StartPlan& plan);
+  absl::StatusOr<shim::Message> Launch(const ContainerRecord& record, const StartPlan& plan,
                                        const AttachedNetwork& network);
-  absl::Status WriteConfig(const ContainerRecord& record, const AttachedNetwork& network);
+  absl::Status WriteConfig(const ContainerRecord& record, const StartPlan& plan,
+                           const AttachedNetwork& network);
   absl::Status Subscribe(const std::string& id);
   // exit.cc
   void OnShimMessage(const std::string& id, const shim::Message& message);
@@ -279,6 +294,7 @@ class ContainerEngine {
   ContainerNeighbours neighbours_;
   const std::function<std::string()> new_id_;
   const ContainerOptions options_;
+  const HostUserNamespaces user_namespaces_;
   ChangeHub changes_;
   KeyedLocks locks_;
 

@@ -62,6 +62,10 @@ struct ContainerRecord {
   std::vector<Endpoint> endpoints;
   std::vector<PortMapping> ports;
   std::string cgroup_path;
+  // Of its user namespace, while it runs; 0: the host's.
+  uint32_t first_user_id = 0;
+  // Why the newest start was in the host's (user_namespace.h).
+  std::string user_namespace_obstacle;
   int64_t revision = 0;
 
   const std::string& snapshot_id() const {

@@ -71,6 +71,8 @@ std::string EncodeNetwork(const ContainerRecord& record) {
     out->set_container_port(port.container_port);
     out->set_protocol(port.protocol);
   }
+  network.set_first_user_id(record.first_user_id);
+  network.set_user_namespace_obstacle(record.user_namespace_obstacle);
   return network.SerializeAsString();
 }
 
@@ -95,6 +97,8 @@ absl::Status DecodeNetwork(const std::string& bytes, ContainerRecord& record) {
                             .container_port = static_cast<uint16_t>(in.container_port()),
                             .protocol = in.protocol()});
   }
+  record.first_user_id = network.first_user_id();
+  record.user_namespace_obstacle = network.user_namespace_obstacle();
   return absl::OkStatus();
 }
 

@@ -70,7 +70,15 @@ std::optional<ParkedShim> ContainerEngine::TakeParked(const std::string& id) {
 absl::StatusOr<ParkedShim> ContainerEngine::ParkShim() {
   std::string id = new_id_();
   ContainerDir dir = Dir(id);
-  return shims_.Park({.id = id, .state_dir = dir.state(), .run_dir = dir.run()}, CgroupPath(id));
+  ASSIGN_OR_RETURN(
+      ParkedShim parked,
+      shims_.Park({.id = id, .state_dir = dir.state(), .run_dir = dir.run()}, CgroupPath(id)));
+  if (!user_namespaces_.obstacle().empty()) return parked;
+  absl::Status prepared = neighbours_.networks.Prepare(id);
+  if (!prepared.ok()) {
+    Log(LogLevel::kWarning, "no namespaces were made in advance", {{"why", prepared.ToString()}});
+  }
+  return parked;
 }
 
 absl::StatusOr<ContainerRecord> ContainerEngine::NewRecord(v1::ContainerSpec spec, std::string id,
@@ -142,18 +150,17 @@ absl::StatusOr<AttachRequest> ContainerEngine::NetworkRequest(const ContainerRec
   return request;
 }
 
+absl::Status ContainerEngine::EnsureSource(const v1::Mount& bind) {
+  if (Exists(bind.source())) return absl::OkStatus();
+  if (bind.create_source()) return MakeDirectories(bind.source());
+  return absl::NotFoundError(absl::StrCat("bind of \"", bind.source(), "\" at ", bind.target(),
+                                          ": no such file or directory"));
+}
+
 absl::Status ContainerEngine::MakeVolumes(ContainerRecord& record, int root,
                                           absl::string_view actor) {
   for (v1::Mount& mount : *record.merged.mutable_mounts()) {
-    if (mount.type() == v1::MOUNT_TYPE_BIND) {
-      if (Exists(mount.source())) continue;
-      if (!mount.create_source()) {
-        return absl::NotFoundError(absl::StrCat("bind of \"", mount.source(), "\" at ",
-                                                mount.target(), ": no such file or directory"));
-      }
-      RETURN_IF_ERROR(MakeDirectories(mount.source()));
-      continue;
-    }
+    if (mount.type() == v1::MOUNT_TYPE_BIND) RETURN_IF_ERROR(EnsureSource(mount));
     if (mount.type() != v1::MOUNT_TYPE_VOLUME) continue;
     ASSIGN_OR_RETURN(Volume volume,
                      neighbours_.volumes.Ensure(mount.source(), mount.source().empty(), {}, actor));
@@ -181,6 +188,8 @@ absl::Status ContainerEngine::Furnish(ContainerRecord& record, const std::string
                                 record.merged.additional_groups().end()})
                       .status());
   RETURN_IF_ERROR(MakeVolumes(record, root.get(), actor));
+  // As with the user: what cannot be is said now.
+  if (record.merged.userns_mode() == "private") RETURN_IF_ERROR(PlanStart(record).status());
   if (record.merged.network_mode() == v1::NETWORK_MODE_BRIDGE) {
     ASSIGN_OR_RETURN(AttachRequest request, NetworkRequest(record));
     RETURN_IF_ERROR(neighbours_.networks.Reserve(request));

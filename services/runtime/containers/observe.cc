@@ -14,6 +14,7 @@
 #include "libs/os/files.h"
 #include "services/runtime/containers/container_engine.h"
 #include "services/runtime/containers/log_follower.h"
+#include "services/runtime/networks/id_ranges.h"
 
 namespace darse::runtime {
 namespace {
@@ -119,7 +120,11 @@ absl::StatusOr<std::vector<ContainerProcess>> ContainerEngine::ListProcesses(
   for (pid_t pid : pids) {
     absl::StatusOr<ContainerProcess> process = ReadProcess(pid, boot);
     // It may have ended meanwhile.
-    if (process.ok()) processes.push_back(*std::move(process));
+    if (!process.ok()) continue;
+    // As the container sees it.
+    uint32_t inside = process->uid - record.first_user_id;
+    if (record.first_user_id != 0 && inside < kIdsOfOne) process->uid = inside;
+    processes.push_back(*std::move(process));
   }
   return processes;
 }

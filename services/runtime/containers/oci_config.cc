@@ -12,6 +12,7 @@
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
 #include "services/runtime/containers/spec_check.h"
+#include "services/runtime/networks/id_ranges.h"
 
 namespace darse::runtime {
 namespace {
@@ -135,16 +136,17 @@ OciMount UserMount(const OciInput& input, const v1::Mount& mount) {
       }
       return tmpfs;
     }
-    case v1::MOUNT_TYPE_BIND:
-      return {mount.target(),
-              "bind",
-              mount.source(),
-              {"rbind", mount.propagation().empty() ? "rprivate" : mount.propagation(), access}};
-    default:
-      return {mount.target(),
-              "bind",
-              input.volume_paths.at(mount.source()),
-              {"rbind", "rprivate", access}};
+    default: {
+      bool is_bind = mount.type() == v1::MOUNT_TYPE_BIND;
+      OciMount bind{
+          mount.target(),
+          "bind",
+          is_bind ? mount.source() : input.volume_paths.at(mount.source()),
+          {"rbind", mount.propagation().empty() ? "rprivate" : mount.propagation(), access}};
+      // On disk are the ids of the inside, whichever the container has at this start.
+      if (!input.userns_path.empty()) bind.options.push_back("ridmap");
+      return bind;
+    }
   }
 }
 
@@ -333,19 +335,24 @@ void WriteNamespaces(Json& json, const OciInput& input) {
     if (input.spec.ipc_mode() != "host") add("ipc");
     if (input.spec.uts_mode() != "host") add("uts");
     if (!input.netns_path.empty()) add("network", input.netns_path);
+    if (!input.userns_path.empty()) add("user", input.userns_path);
   });
+  if (input.userns_path.empty()) return;
+  for (const char* key : {"uidMappings", "gidMappings"}) {
+    json.Array(key, [&] {
+      json.Object([&] {
+        json.Int("containerID", 0);
+        json.Int("hostID", input.first_id);
+        json.Int("size", kIdsOfOne);
+      });
+    });
+  }
 }
 
 void WriteSysctls(Json& json, const OciInput& input) {
-  std::map<std::string, std::string> sysctls;
-  bool own_network = input.spec.network_mode() == v1::NETWORK_MODE_BRIDGE ||
-                     input.spec.network_mode() == v1::NETWORK_MODE_NONE;
-  if (own_network) {
-    // As in Docker: no capability is needed for low ports and for ping.
-    sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
-    sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
-  }
-  for (const auto& [key, value] : input.spec.sysctls()) sysctls[key] = value;
+  // What each container has (low ports and ping without a capability) its network namespace brings.
+  std::map<std::string, std::string> sysctls(input.spec.sysctls().begin(),
+                                             input.spec.sysctls().end());
   if (sysctls.empty()) return;
   json.Object("sysctl", [&] {
     for (const auto& [key, value] : sysctls) json.Text(key, value);

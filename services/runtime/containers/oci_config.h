@@ -39,6 +39,10 @@ struct OciInput {
   std::string cgroup_path;
   // Of the namespace to join; empty: the host's.
   std::string netns_path;
+  // The same, for users; then it has ids from `first_id` on
+  // (services/runtime/networks/id_ranges.h).
+  std::string userns_path;
+  uint32_t first_id = 0;
   // Directories of the volumes, by name.
   std::map<std::string, std::string> volume_paths;
   // Directory with the files hosts, hostname and resolv.conf that are bound over those in /etc.

@@ -52,6 +52,33 @@ TEST(OciConfigTest, HasDockersMountsAndMaskedPaths) {
   EXPECT_EQ(config["linux"]["readonlyPaths"].Size(), 5u);
 }
 
+TEST(OciConfigTest, AUserNamespaceIsJoinedAndMapsWhatIsBound) {
+  OciInput input = Input();
+  v1::Mount* mount = input.spec.add_mounts();
+  mount->set_type(v1::MOUNT_TYPE_BIND);
+  mount->set_source("/srv");
+  mount->set_target("/data");
+  auto options = [&] {
+    rapidjson::Document config = Parse(BuildOciConfig(input));
+    for (const auto& mounted : config["mounts"].GetArray()) {
+      if (mounted["destination"] != "/data") continue;
+      std::vector<std::string> words;
+      for (const auto& word : mounted["options"].GetArray()) words.push_back(word.GetString());
+      return words;
+    }
+    return std::vector<std::string>();
+  };
+  EXPECT_THAT(options(), Not(Contains("ridmap")));
+  input.userns_path = "/run/userns/abc";
+  input.first_id = 1 << 30;
+  EXPECT_THAT(options(), Contains("ridmap"));
+  rapidjson::Document config = Parse(BuildOciConfig(input));
+  const auto& namespaces = config["linux"]["namespaces"];
+  EXPECT_EQ(namespaces[namespaces.Size() - 1]["path"], "/run/userns/abc");
+  EXPECT_EQ(config["linux"]["uidMappings"][0]["hostID"], 1 << 30);
+  EXPECT_EQ(config["linux"]["gidMappings"][0]["size"], 65536);
+}
+
 TEST(OciConfigTest, HoldsDockersFourteenCapabilities) {
   rapidjson::Document config = Parse(BuildOciConfig(Input()));
   EXPECT_EQ(config["process"]["capabilities"]["bounding"].Size(), 14u);

@@ -41,13 +41,18 @@ absl::Status ContainerEngine::Recover(bool rebooted) {
     }
   }
   RemoveStrayDirs(ids);
-  shim_pool_ = std::make_unique<ShimPool>(ShimPool::Options{
-                                              .size = options_.shim_pool_size,
-                                              .park = [this] { return ParkShim(); },
-                                              .memory = HostMemory,
-                                              .reap = [this](int pid) { shims_.ReapLater(pid); },
-                                          },
-                                          clock_);
+  shim_pool_ =
+      std::make_unique<ShimPool>(ShimPool::Options{
+                                     .size = options_.shim_pool_size,
+                                     .park = [this] { return ParkShim(); },
+                                     .memory = HostMemory,
+                                     .let_go =
+                                         [this](const ParkedShim& shim) {
+                                           shims_.ReapLater(shim.process.pid());
+                                           neighbours_.networks.DropPrepared(shim.id).IgnoreError();
+                                         },
+                                 },
+                                 clock_);
   // One after another, in this order.
   for (const std::string& id : boot) {
     pool_.Post("boot", [this, id] { StartAgain(id, 1); });
@@ -142,6 +147,7 @@ absl::Status ContainerEngine::AdoptRunning(ContainerRecord& record, const shim::
   if (network.ok()) {
     record.endpoints = network->endpoints;
     record.ports = network->ports;
+    record.first_user_id = network->first_id;
   }
   RETURN_IF_ERROR(Commit(record, events));
   WatchHealth(record);

@@ -226,6 +226,10 @@ absl::Status CheckNamespacesAndSysctls(const v1::ContainerSpec& spec) {
   for (const auto& [field, mode] : modes) {
     if (!mode->empty() && *mode != "host") return BadValue(field, *mode, "is not \"\" or \"host\"");
   }
+  const std::string& userns = spec.userns_mode();
+  if (!userns.empty() && userns != "host" && userns != "private") {
+    return BadValue("userns_mode", userns, "is not \"\", \"private\" or \"host\"");
+  }
   for (const auto& [key, value] : spec.sysctls()) {
     bool net = absl::StartsWith(key, "net.");
     bool ipc = absl::StartsWith(key, "fs.mqueue.") || absl::StartsWith(key, "kernel.shm") ||

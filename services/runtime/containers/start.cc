@@ -108,53 +108,97 @@ absl::Status WriteEtcFiles(const ContainerDir& dir, const ContainerRecord& recor
   }
   if (record.merged.network_mode() == v1::NETWORK_MODE_HOST) hosts.gateway = "127.0.0.1";
   hosts.extra_hosts.assign(record.merged.extra_hosts().begin(), record.merged.extra_hosts().end());
-  RETURN_IF_ERROR(WriteFileVolatile(dir.etc() + "/hosts", HostsFile(hosts)));
-  RETURN_IF_ERROR(WriteFileVolatile(dir.etc() + "/hostname", record.merged.hostname() + "\n"));
-  return WriteFileVolatile(dir.etc() + "/resolv.conf", network.resolv_conf);
+  const std::pair<const char*, std::string> files[] = {
+      {"hosts", HostsFile(hosts)},
+      {"hostname", record.merged.hostname() + "\n"},
+      {"resolv.conf", network.resolv_conf}};
+  for (const auto& [name, content] : files) {
+    std::string path = JoinPath(dir.etc(), name);
+    RETURN_IF_ERROR(WriteFileVolatile(path, content));
+    // They are the container's root's, who may write them.
+    if (chown(path.c_str(), network.first_id, network.first_id) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("chown ", path));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NoUserNamespace(absl::string_view obstacle) {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "userns_mode: the container cannot have a user namespace of its own: ", obstacle));
 }
 
 }  // namespace
 
-absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record,
+absl::StatusOr<ContainerEngine::StartPlan> ContainerEngine::PlanStart(
+    const ContainerRecord& record) {
+  const v1::ContainerSpec& spec = record.merged;
+  StartPlan plan;
+  ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Get(record.snapshot_id()));
+  ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(plan.dirs));
+  ASSIGN_OR_RETURN(
+      plan.user, LookUpUserIn(root.get(), spec.user(),
+                              {spec.additional_groups().begin(), spec.additional_groups().end()}));
+  std::vector<std::string> sources;
+  for (const v1::Mount& mount : spec.mounts()) {
+    if (mount.type() == v1::MOUNT_TYPE_VOLUME) {
+      ASSIGN_OR_RETURN(Volume volume, neighbours_.volumes.Get(mount.source()));
+      plan.volume_paths[volume.name] = volume.mountpoint;
+      sources.push_back(volume.mountpoint);
+    } else if (mount.type() == v1::MOUNT_TYPE_BIND) {
+      RETURN_IF_ERROR(EnsureSource(mount));
+      sources.push_back(mount.source());
+    }
+  }
+  plan.obstacle = SpecObstacle(spec, plan.user);
+  if (plan.obstacle.empty()) plan.obstacle = user_namespaces_.obstacle();
+  for (const std::string& source : sources) {
+    if (plan.obstacle.empty()) plan.obstacle = user_namespaces_.BindObstacle(source);
+  }
+  if (spec.userns_mode() == "private" && !plan.obstacle.empty()) {
+    return NoUserNamespace(plan.obstacle);
+  }
+  return plan;
+}
+
+absl::StatusOr<AttachedNetwork> ContainerEngine::AttachNetwork(const ContainerRecord& record,
+                                                               StartPlan& plan) {
+  ASSIGN_OR_RETURN(AttachRequest request, NetworkRequest(record));
+  request.user_namespace = plan.obstacle.empty();
+  ASSIGN_OR_RETURN(AttachedNetwork network, neighbours_.networks.Attach(request));
+  if (!request.user_namespace || !network.userns_path.empty()) return network;
+  plan.obstacle = "the container whose network it uses is there";
+  if (record.merged.userns_mode() == "private") return NoUserNamespace(plan.obstacle);
+  return network;
+}
+
+absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record, const StartPlan& plan,
                                           const AttachedNetwork& network) {
   const v1::ContainerSpec& spec = record.merged;
   ContainerDir dir = Dir(record.id);
-  ASSIGN_OR_RETURN(SnapshotDirs dirs, neighbours_.snapshots.Get(record.snapshot_id()));
   OciInput input;
-  {
-    ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(dirs));
-    ASSIGN_OR_RETURN(input.user, LookUpUserIn(root.get(), spec.user(),
-                                              {spec.additional_groups().begin(),
-                                               spec.additional_groups().end()}));
-  }
   input.id = record.id;
   input.spec = spec;
+  input.user = plan.user;
   input.hostname = spec.hostname();
   input.rootfs_path = dir.rootfs();
   input.cgroup_path = absl::StrCat("/", record.cgroup_path);
   input.netns_path = network.netns_path;
+  input.userns_path = network.userns_path;
+  input.first_id = network.first_id;
+  input.volume_paths = plan.volume_paths;
   input.etc_dir = dir.etc();
   if (spec.init()) input.init_path = options_.init_program;
-  for (const v1::Mount& mount : spec.mounts()) {
-    if (mount.type() == v1::MOUNT_TYPE_VOLUME) {
-      ASSIGN_OR_RETURN(Volume volume, neighbours_.volumes.Get(mount.source()));
-      input.volume_paths[volume.name] = volume.mountpoint;
-    } else if (mount.type() == v1::MOUNT_TYPE_BIND && !Exists(mount.source())) {
-      if (!mount.create_source()) {
-        return absl::NotFoundError(absl::StrCat("bind of \"", mount.source(), "\" at ",
-                                                mount.target(), ": no such file or directory"));
-      }
-      RETURN_IF_ERROR(MakeDirectories(mount.source()));
-    }
-  }
   ASSIGN_OR_RETURN(input.devices, Devices(spec));
   ASSIGN_OR_RETURN(input.seccomp_json, SeccompJson(spec));
 
   shim::ShimConfig shim;
   shim.id = record.id;
-  shim.rootfs = {
-      .lower_dirs = dirs.lower_dirs, .upper_dir = dirs.upper_dir, .work_dir = dirs.work_dir};
-  if (dirs.lower_dirs.empty()) shim.rootfs = {.path = dirs.upper_dir};
+  shim.rootfs = {.lower_dirs = plan.dirs.lower_dirs,
+                 .upper_dir = plan.dirs.upper_dir,
+                 .work_dir = plan.dirs.work_dir};
+  if (plan.dirs.lower_dirs.empty()) shim.rootfs = {.path = plan.dirs.upper_dir};
+  shim.rootfs.id_map = !network.userns_path.empty();
   shim.log.dir = dir.log();
   if (spec.log().max_size_bytes() > 0) shim.log.max_size_bytes = spec.log().max_size_bytes();
   if (spec.log().max_files() > 0) shim.log.max_files = spec.log().max_files();
@@ -181,8 +225,9 @@ absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record,
 }
 
 absl::StatusOr<shim::Message> ContainerEngine::Launch(const ContainerRecord& record,
+                                                      const StartPlan& plan,
                                                       const AttachedNetwork& network) {
-  RETURN_IF_ERROR(WriteConfig(record, network));
+  RETURN_IF_ERROR(WriteConfig(record, plan, network));
   ContainerDir dir = Dir(record.id);
   std::vector<PendingStream> pending = TakePending(record.id);
   ShimLaunch launch{.id = record.id, .state_dir = dir.state(), .run_dir = dir.run()};
@@ -229,11 +274,11 @@ absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_
     Commit(record, {}).IgnoreError();
     return why;
   };
-  absl::StatusOr<AttachRequest> request = NetworkRequest(record);
-  if (!request.ok()) return fail(request.status());
-  absl::StatusOr<AttachedNetwork> network = neighbours_.networks.Attach(*request);
+  absl::StatusOr<StartPlan> plan = PlanStart(record);
+  if (!plan.ok()) return fail(plan.status());
+  absl::StatusOr<AttachedNetwork> network = AttachNetwork(record, *plan);
   if (!network.ok()) return fail(network.status());
-  absl::StatusOr<shim::Message> started = Launch(record, *network);
+  absl::StatusOr<shim::Message> started = Launch(record, *plan, *network);
   if (!started.ok()) return fail(started.status());
 
   record.state = next;
@@ -245,6 +290,8 @@ absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_
   record.stop_requested = false;
   record.endpoints = network->endpoints;
   record.ports = network->ports;
+  record.first_user_id = network->first_id;
+  record.user_namespace_obstacle = plan->obstacle;
   record.health = {};
   if (record.merged.has_healthcheck()) record.health.status = HealthStatus::kStarting;
   RETURN_IF_ERROR(Commit(record, {Event(record, "start", actor)}));

@@ -68,6 +68,8 @@ void ToProto(const ContainerRecord& record, v1::Container& proto) {
   }
   proto.set_revision(record.revision);
   proto.set_cgroup_path(record.cgroup_path);
+  if (IsLive(record.state)) proto.set_first_user_id(record.first_user_id);
+  proto.set_user_namespace_obstacle(record.user_namespace_obstacle);
 }
 
 void ToProto(const ContainerFigures& figures, v1::ContainerStats& proto) {

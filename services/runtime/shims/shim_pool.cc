@@ -60,7 +60,7 @@ std::optional<ParkedShim> ShimPool::Take() {
 
 void ShimPool::LetGo(ParkedShim shim) {
   shim.socket.Reset();
-  options_.reap(shim.process.pid());
+  options_.let_go(shim);
 }
 
 bool ShimPool::WaitUntilFull(absl::Time deadline) {

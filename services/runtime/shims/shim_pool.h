@@ -40,8 +40,8 @@ class ShimPool {
     std::function<absl::StatusOr<ParkedShim>()> park;
     // Bytes that the machine can still give, and all it has.
     std::function<std::pair<int64_t, int64_t>()> memory;
-    // Collects the exit of one that is let go of.
-    std::function<void(int pid)> reap;
+    // Of one that is let go of: collects its exit, and takes back what was made for its container.
+    std::function<void(const ParkedShim& shim)> let_go;
   };
   ShimPool(Options options, Clock& clock);
   // Lets go of all.

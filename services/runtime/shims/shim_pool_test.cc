@@ -30,7 +30,7 @@ class ShimPoolTest : public testing::Test {
                               [this] {
                                 return std::pair<int64_t, int64_t>{available_, int64_t{4} << 30};
                               },
-                          .reap = [this](int) { ++reaped_; }},
+                          .let_go = [this](const ParkedShim&) { ++let_go_; }},
         clock_);
   }
   ~ShimPoolTest() override {
@@ -42,7 +42,7 @@ class ShimPoolTest : public testing::Test {
   absl::Time Soon() { return clock_.Now() + absl::Seconds(20); }
 
   RealClock clock_;
-  std::atomic<int> made_{0}, reaped_{0};
+  std::atomic<int> made_{0}, let_go_{0};
   std::atomic<int64_t> available_{int64_t{2} << 30};
   std::set<int> pids_;
 };
@@ -72,7 +72,7 @@ TEST_F(ShimPoolTest, OneThatHasDiedIsNotGiven) {
   siginfo_t info;
   waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
   EXPECT_FALSE(pool->Take().has_value());
-  EXPECT_EQ(reaped_.load(), 1);
+  EXPECT_EQ(let_go_.load(), 1);
 }
 
 TEST_F(ShimPoolTest, NothingIsKeptWhileMemoryIsShort) {

@@ -158,6 +158,7 @@ Json HostConfigOf(const ContainerSpec& spec) {
       {"IpcMode", spec.ipc_mode().empty() ? "private" : spec.ipc_mode()},
       {"PidMode", spec.pid_mode()},
       {"UTSMode", spec.uts_mode()},
+      {"UsernsMode", spec.userns_mode()},
       {"OomScoreAdj", spec.oom_score_adj()},
       {"Privileged", spec.privileged()},
       {"ReadonlyRootfs", spec.read_only()},
@@ -178,6 +179,16 @@ Json HostConfigOf(const ContainerSpec& spec) {
                      {"Config", Json::Object({{"max-size", spec.log().max_size_bytes()},
                                               {"max-file", spec.log().max_files()}})}})},
   });
+}
+
+// {"FirstId": 1073741824, "Size": 65536}, {"Host": "it is privileged"}, or {} before a start.
+Json UserNamespaceOf(const Container& container) {
+  if (container.first_user_id() != 0) {
+    return Json::Object(
+        {{"FirstId", int64_t{container.first_user_id()}}, {"Size", int64_t{65536}}});
+  }
+  if (container.user_namespace_obstacle().empty()) return Json::Object({});
+  return Json::Object({{"Host", container.user_namespace_obstacle()}});
 }
 
 // What really runs is in the OCI config of the newest start; before one, what was asked for.
@@ -240,6 +251,7 @@ Json InspectContainer(const Container& container, absl::string_view oci_config_j
       {"RestartCount", container.restart_count()},
       {"Revision", container.revision()},
       {"CgroupPath", container.cgroup_path()},
+      {"UserNamespace", UserNamespaceOf(container)},
       {"Mounts", MountsOf(container.spec())},
       {"Config", ConfigOf(container, oci)},
       {"HostConfig", HostConfigOf(container.spec())},

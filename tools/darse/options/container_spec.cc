@@ -226,6 +226,15 @@ absl::Status ReadNamespaces(const Arguments& arguments, ContainerSpec& spec) {
   return absl::OkStatus();
 }
 
+absl::Status ReadUserNamespace(const Arguments& arguments, ContainerSpec& spec) {
+  const std::string mode = arguments.Text("userns");
+  if (!mode.empty() && mode != "host" && mode != "private") {
+    return Bad("--userns", mode, "is not supported (host, private)");
+  }
+  spec.set_userns_mode(mode);
+  return absl::OkStatus();
+}
+
 absl::Status ReadMounts(const Arguments& arguments, Surroundings& around, ContainerSpec& spec) {
   for (const std::string& text : arguments.Texts("volume")) {
     ASSIGN_OR_RETURN(*spec.add_mounts(), ParseVolumeOption(text, around));
@@ -349,6 +358,8 @@ const std::vector<Flag>& ContainerSpecFlags() {
             {"log-opt", 0, Flag::kTexts, "KEY=VALUE", "max-size=10m, max-file=3"},
             {"pid", 0, Flag::kText, "host", "the host's process namespace"},
             {"ipc", 0, Flag::kText, "host", "the host's IPC namespace"},
+            {"userns", 0, Flag::kText, "host|private",
+             "the host's users, or an error where it cannot have its own"},
             {"uts", 0, Flag::kText, "host", "the host's name"},
             {"oom-score-adj", 0, Flag::kNumber, "NUMBER", "-1000 to 1000: how soon it is killed"},
             {"rm", 0, Flag::kSwitch, "", "delete the container when it exits"},
@@ -459,6 +470,7 @@ absl::StatusOr<ContainerSpec> ReadContainerSpec(const Arguments& arguments, Surr
   spec.set_shm_size_bytes(shm_size);
   RETURN_IF_ERROR(ReadDevices(arguments, spec));
   RETURN_IF_ERROR(ReadNamespaces(arguments, spec));
+  RETURN_IF_ERROR(ReadUserNamespace(arguments, spec));
   const int64_t score = arguments.Number("oom-score-adj", 0);
   if (score < -1000 || score > 1000) {
     return Bad("--oom-score-adj", absl::StrCat(score), "is not within -1000 and 1000");
