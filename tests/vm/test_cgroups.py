@@ -28,8 +28,8 @@ ends() { for i in $(seq 300); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; do
 KERNEL = """
 cd /tests
 # The root is a tmpfs, which has no id-mapped mounts in this kernel.
-truncate -s 67108864 /disk && losetup /dev/loop0 /disk && mke2fs /dev/loop0 > /dev/null && mkdir -p /var/tmp &&
-  mount -t ext4 /dev/loop0 /var/tmp
+truncate -s 134217728 /disk && losetup /dev/loop0 /disk && mke2fs /dev/loop0 > /dev/null && mkdir -p /var/tmp &&
+  mount -t ext4 /dev/loop0 /var/tmp && mkdir -p /var/tmp/lib /var/lib/darse && mount --bind /var/tmp/lib /var/lib/darse
 section contract ./cgroup_contract_test --gtest_brief=1
 section overlay ./overlay_test --gtest_brief=1
 section id_maps sh -c './overlay_test --gtest_filter=*ShowsOtherIds* | grep -c "       OK "'
@@ -45,11 +45,15 @@ section import darse import /busybox.tar busybox:1
 sh_section limits 'darse run --rm -m 64m --memory-swap 64m --cpus 0.5 --pids-limit 20 busybox:1 sh -c "
   cat /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max cpu.max pids.max; echo x > memory.max"'
 sh_section oom 'darse run --name oom -m 16m busybox:1 tail /dev/zero; echo "code $?"; darse inspect oom | grep OOMKilled'
-sh_section devices 'darse run --rm busybox:1 sh -c "
+sh_section devices 'darse run --rm --userns=host busybox:1 sh -c "
   mknod /tmp/mem c 1 1; mknod /tmp/zero c 1 5; head -c 1 /tmp/zero | wc -c; head -c 1 /tmp/mem || echo refused"'
 darse run -d --name web -p 8080:80 busybox:1 httpd -f -p 80 -h /etc > /dev/null
 sh_section port 'for i in $(seq 50); do wget -qO- http://127.0.0.1:8080/passwd && exit 0; sleep 0.1; done; exit 1'
 section exec darse exec web sh -c 'cat /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs'
+sh_section users 'darse run --rm --userns=private -v files:/files busybox:1 sh -c "
+  cat /proc/self/uid_map; touch /bin/new /files/new; stat -c %u:%g /bin/new /files/new /etc/hosts"
+  stat -c %u:%g /var/lib/darse/runtime/volumes/files/_data/new
+  darse inspect web | grep FirstId'
 section stats darse stats --no-stream web
 sh_section update 'darse update -m 32m --memory-swap 32m web && darse exec web cat /sys/fs/cgroup/memory.max'
 sh_section pause 'darse pause web && darse ps | grep Paused && darse unpause web && darse exec web true'
@@ -118,6 +122,11 @@ def test_the_kernel_tests_pass(machine, program):
 
 def test_layers_show_other_ids_on_this_kernel_too(machine):
     assert passed(machine, "id_maps").strip() == "2"  # both ways, neither skipped
+
+
+def test_a_container_has_a_user_namespace_on_this_kernel_too(machine):
+    text = passed(machine, "users")
+    assert re.match(r"\s*0 +1[0-9]{9} +65536\n(0:0\n){4}", text) and "FirstId" in text, text
 
 
 def test_a_container_sees_its_own_limits(machine):

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "libs/linux/capability/capability.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
 #include "services/runtime/containers/spec_check.h"
@@ -89,6 +90,22 @@ constexpr absl::string_view kMaskedPaths[] = {
 
 constexpr absl::string_view kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                                 "/proc/sysrq-trigger"};
+
+// "All" is what there is to give: a machine that is a container itself has less than the kernel.
+const std::vector<std::string>& Grantable() {
+  static const auto* const kGrantable = [] {
+    auto* names = new std::vector<std::string>();
+    absl::StatusOr<capability::Set> bounding = capability::BoundingSet();
+    for (const std::string& name : AllCapabilities()) {
+      absl::StatusOr<int> number = capability::Parse(name);
+      if (!number.ok() || !bounding.ok() || (*bounding & capability::Bit(*number)) != 0) {
+        names->push_back(name);
+      }
+    }
+    return names;
+  }();
+  return *kGrantable;
+}
 
 struct OciMount {
   std::string target;
@@ -452,7 +469,7 @@ std::vector<std::string> BuildEnv(const v1::ContainerSpec& spec, absl::string_vi
 }
 
 std::vector<std::string> Capabilities(const v1::ContainerSpec& spec) {
-  if (spec.privileged()) return AllCapabilities();
+  if (spec.privileged()) return Grantable();
   auto names_all = [](const auto& names) {
     return std::any_of(names.begin(), names.end(), [](const std::string& name) {
       return absl::AsciiStrToUpper(name) == "ALL";
@@ -468,7 +485,7 @@ std::vector<std::string> Capabilities(const v1::ContainerSpec& spec) {
   };
   std::set<std::string> held;
   if (names_all(spec.cap_add())) {
-    held.insert(AllCapabilities().begin(), AllCapabilities().end());
+    held.insert(Grantable().begin(), Grantable().end());
   } else if (!names_all(spec.cap_drop())) {
     held.insert(std::begin(kDockerCapabilities), std::end(kDockerCapabilities));
   }

@@ -79,7 +79,8 @@ std::vector<std::string> BuildEnv(const v1::ContainerSpec& spec, absl::string_vi
                                   absl::string_view home, bool tty,
                                   const std::vector<std::string>& more = {});
 
-// Docker's set, changed by cap_add and cap_drop; all of them for a privileged container.
+// Docker's set, changed by cap_add and cap_drop; for a privileged container, as for "ALL", what
+// this process has to give.
 std::vector<std::string> Capabilities(const v1::ContainerSpec& spec);
 
 }  // namespace darse::runtime
