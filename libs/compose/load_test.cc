@@ -324,6 +324,20 @@ container {
   EXPECT_TRUE(differencer.Compare(wanted, Service(Load(), "web"))) << difference;
 }
 
+TEST_F(LoadTest, ARestartPolicyOfDeployWinsOverRestart) {
+  for (const char* order : {"{image: x, restart: 'no', deploy: {restart_policy: {condition: any, "
+                            "max_attempts: 3, window: 2m, delay: 500ms}}}",
+                            "{image: x, deploy: {restart_policy: {condition: any, max_attempts: 3, "
+                            "window: 2m, delay: 500ms}}, restart: 'no'}"}) {
+    Write("compose.yaml", absl::StrCat("services: {web: ", order, "}"));
+    const runtime::v1::RestartPolicy policy = Service(Load(), "web").container().restart_policy();
+    EXPECT_EQ(policy.kind(), runtime::v1::RestartPolicy::ALWAYS) << order;
+    EXPECT_EQ(policy.max_retries(), 3);
+    EXPECT_EQ(policy.window().seconds(), 120);
+    EXPECT_EQ(policy.delay().nanos(), 500'000'000);
+  }
+}
+
 TEST_F(LoadTest, ContradictionsAreRefused) {
   const std::pair<const char*, const char*> cases[] = {
       {"{}", "needs an image or a build"},
@@ -335,6 +349,9 @@ TEST_F(LoadTest, ContradictionsAreRefused) {
       {"{image: x, networks: [n]}", "network \"n\" is not declared"},
       {"{image: x, volumes: ['./a:b']}", "must be an absolute path"},
       {"{image: x, restart: sometimes}", "must be no, always"},
+      {"{image: x, deploy: {restart_policy: {condition: never}}}", "none, on-failure or any"},
+      {"{image: x, deploy: {restart_policy: {window: 10s}}}", "a window needs max_attempts"},
+      {"{image: x, userns_mode: auto}", "not supported (host, private)"},
       {"{image: x, healthcheck: {test: [curl]}}", "must begin with CMD"},
       {"{image: x, labels: {darse.stack: y}}", "Darse's own"},
       {"{image: x, environment: 'A=1'}", "must be a mapping or a list"},

@@ -383,8 +383,13 @@ class ServiceDecoder {
                        resources.set_memory_reservation_bytes(values_.Bytes(value).value_or(0));
                      }}});
     };
+    const auto restart_policy = [&](const At& section) {
+      deploys_restart_ = true;
+      DecodeRestartPolicy(section);
+    };
     values_.Keys(
         at, {
+                {"restart_policy", restart_policy},
                 {"replicas", [&](const At& value) { replicas_ = values_.Int(value, 0, 1000); }},
                 {"mode",
                  [&](const At& value) {
@@ -491,8 +496,56 @@ class ServiceDecoder {
     for (const std::string& word : words) check.add_test(word);
   }
 
-  void DecodeRestart(const At& at) {
+  // Swarm's words; they win over `restart`, as with docker compose.
+  void DecodeRestartPolicy(const At& at) {
     runtime::v1::RestartPolicy& policy = *container_.mutable_restart_policy();
+    policy.Clear();
+    policy.set_kind(runtime::v1::RestartPolicy::ALWAYS);
+    values_.Keys(at, {
+                         {"condition",
+                          [&](const At& value) {
+                            const absl::string_view text = value.node->text;
+                            if (text == "none") {
+                              policy.set_kind(runtime::v1::RestartPolicy::NO);
+                            } else if (text == "on-failure") {
+                              policy.set_kind(runtime::v1::RestartPolicy::ON_FAILURE);
+                            } else if (text != "any") {
+                              values_.Refuse(value, "must be none, on-failure or any");
+                            }
+                          }},
+                         {"max_attempts",
+                          [&](const At& value) {
+                            policy.set_max_retries(
+                                static_cast<int32_t>(values_.Int(value, 0, 1'000'000).value_or(0)));
+                          }},
+                         {"window",
+                          [&](const At& value) {
+                            const auto time = values_.Duration(value);
+                            if (time && *time > absl::ZeroDuration()) {
+                              SetDuration(*time, policy.mutable_window());
+                            }
+                          }},
+                         {"delay",
+                          [&](const At& value) {
+                            const auto time = values_.Duration(value);
+                            if (time && *time > absl::ZeroDuration()) {
+                              SetDuration(*time, policy.mutable_delay());
+                            }
+                          }},
+                     });
+    if (policy.has_window() && policy.max_retries() == 0) {
+      values_.Refuse(at, "a window needs max_attempts");
+    }
+    if (policy.kind() == runtime::v1::RestartPolicy::NO) {
+      policy.Clear();
+      policy.set_kind(runtime::v1::RestartPolicy::NO);
+    }
+  }
+
+  void DecodeRestart(const At& at) {
+    runtime::v1::RestartPolicy beside;
+    runtime::v1::RestartPolicy& policy =
+        deploys_restart_ ? beside : *container_.mutable_restart_policy();
     absl::string_view text = at.node->text;
     if (text == "no" || text == "false") {
       policy.set_kind(runtime::v1::RestartPolicy::NO);
@@ -552,6 +605,7 @@ class ServiceDecoder {
   bool has_network_mode_ = false;
   std::optional<int64_t> scale_;
   std::optional<int64_t> replicas_;
+  bool deploys_restart_ = false;
   std::map<std::string, std::string> from_files_;
   std::vector<Pair> environment_;
 };

@@ -125,6 +125,8 @@ enum RequestTag : uint8_t {
   kRequestRows,
   kRequestRestartKind,
   kRequestMaxRetries,
+  kRequestRestartWindow,
+  kRequestRestartDelay,
 };
 
 enum MessageTag : uint8_t {
@@ -162,6 +164,14 @@ absl::Status ReadField(const Field& field, Request& request) {
       return ReadEnum(field, RestartKind::kUnlessStopped, request.restart.kind);
     case kRequestMaxRetries:
       return ReadNumber(field, request.restart.max_retries);
+    case kRequestRestartWindow:
+      return ReadNumber(field, request.restart.window_ms);
+    case kRequestRestartDelay:
+      RETURN_IF_ERROR(ReadNumber(field, request.restart.delay_ms));
+      if (request.restart.delay_ms < 1 || request.restart.delay_ms > kLongestRestartDelayMs) {
+        return BadField(field);
+      }
+      return absl::OkStatus();
     default:
       return BadField(field);
   }
@@ -226,6 +236,10 @@ std::string EncodeRequest(const Request& request) {
   writer.Number(kRequestRows, request.rows);
   writer.Number(kRequestRestartKind, static_cast<uint64_t>(request.restart.kind));
   writer.Number(kRequestMaxRetries, Signed(request.restart.max_retries));
+  writer.Number(kRequestRestartWindow, Signed(request.restart.window_ms));
+  if (request.restart.delay_ms != RestartPolicy{}.delay_ms) {
+    writer.Number(kRequestRestartDelay, Signed(request.restart.delay_ms));
+  }
   return writer.Take();
 }
 

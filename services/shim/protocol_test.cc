@@ -10,15 +10,17 @@ namespace darse::shim {
 namespace {
 
 Request FullRequest() {
-  return {.kind = RequestKind::kUpdateRestart,
-          .id = 7,
-          .signal = 15,
-          .exec_id = "probe",
-          .stdio = kStdin | kStderr,
-          .end_stdin = true,
-          .columns = 80,
-          .rows = 24,
-          .restart = {.kind = RestartKind::kOnFailure, .max_retries = 3}};
+  return {
+      .kind = RequestKind::kUpdateRestart,
+      .id = 7,
+      .signal = 15,
+      .exec_id = "probe",
+      .stdio = kStdin | kStderr,
+      .end_stdin = true,
+      .columns = 80,
+      .rows = 24,
+      .restart = {
+          .kind = RestartKind::kOnFailure, .max_retries = 3, .window_ms = 60'000, .delay_ms = 7}};
 }
 
 Message FullMessage() {

@@ -33,6 +33,33 @@ TEST(RestartPolicyTest, OnFailureEndsWithSuccessOrWhenRetriesAreUsedUp) {
   EXPECT_FALSE(DecideRestart(policy, {.code = 0}, 0, history).restart);
 }
 
+TEST(RestartPolicyTest, AMaximumInAWindowHoldsHoweverLongARunWas) {
+  RestartPolicy policy = {
+      .kind = RestartKind::kAlways, .max_retries = 2, .window_ms = 60'000, .delay_ms = 5};
+  RestartHistory history;
+  auto restarts = [&](int64_t at_ms) {
+    return DecideRestart(policy, {.ran_ms = 15'000, .at_ms = at_ms}, 0, history).restart;
+  };
+  EXPECT_TRUE(restarts(15'000));
+  EXPECT_TRUE(restarts(30'000));
+  EXPECT_FALSE(restarts(74'999));
+  // The first one is a minute ago, then the second.
+  EXPECT_TRUE(restarts(75'000));
+  EXPECT_FALSE(restarts(89'999));
+  EXPECT_TRUE(restarts(90'000));
+}
+
+TEST(RestartPolicyTest, TheFirstDelayIsTheUsersAndDoublesUnlessItIsLongAlready) {
+  RestartHistory history;
+  RestartPolicy policy = {.kind = RestartKind::kAlways, .delay_ms = 40'000};
+  for (int64_t delay : {40'000, 60'000, 60'000}) {
+    EXPECT_EQ(DecideRestart(policy, {}, 0, history).delay_ms, delay);
+  }
+  history = {};
+  policy.delay_ms = 300'000;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(DecideRestart(policy, {}, 0, history).delay_ms, 300'000);
+}
+
 TEST(RestartPolicyTest, AStopByRequestIsNeverFollowedByARestart) {
   for (RestartKind kind : {RestartKind::kNo, RestartKind::kOnFailure, RestartKind::kAlways,
                            RestartKind::kUnlessStopped}) {

@@ -279,9 +279,12 @@ void Shim::OnExit(int wait_status) {
 }
 
 void Shim::Conclude(ExitRecord record, int64_t ran_ms) {
-  RestartDecision decision = DecideRestart(
-      config_.restart, {.code = record.exit_code, .stopped = record.stopped, .ran_ms = ran_ms},
-      Random(), history_);
+  RestartDecision decision = DecideRestart(config_.restart,
+                                           {.code = record.exit_code,
+                                            .stopped = record.stopped,
+                                            .ran_ms = ran_ms,
+                                            .at_ms = MonotonicMs()},
+                                           Random(), history_);
   stdio_.Drain(decision.restart);
   record.final = !decision.restart;
   record.restart_delay_ms = decision.delay_ms;

@@ -105,6 +105,13 @@ absl::Status ReadRestart(const rapidjson::Value& value, RestartPolicy& restart) 
       restart.kind = static_cast<RestartKind>(i);
     } else if (key == "max_retries") {
       RETURN_IF_ERROR(ReadSmall(member, "restart.max_retries", restart.max_retries));
+    } else if (key == "window_ms") {
+      RETURN_IF_ERROR(Read(member, "restart.window_ms", restart.window_ms));
+    } else if (key == "delay_ms") {
+      RETURN_IF_ERROR(Read(member, "restart.delay_ms", restart.delay_ms));
+      if (restart.delay_ms < 1 || restart.delay_ms > kLongestRestartDelayMs) {
+        return Bad("restart.delay_ms");
+      }
     } else {
       return Bad(absl::StrCat("restart.", key));
     }
@@ -144,6 +151,8 @@ std::string EncodeShimConfig(const ShimConfig& config) {
   writer.StartObject();
   Write(writer, "kind", kKindNames[static_cast<size_t>(config.restart.kind)]);
   Write(writer, "max_retries", config.restart.max_retries);
+  Write(writer, "window_ms", config.restart.window_ms);
+  Write(writer, "delay_ms", config.restart.delay_ms);
   writer.EndObject();
   Write(writer, "stop_signal", config.stop_signal);
   writer.Key("stdin_open");

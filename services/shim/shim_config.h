@@ -4,7 +4,8 @@
 //    "rootfs":{"lower_dirs":["/top","/below"],"upper_dir":"/u","work_dir":"/w"},   or
 //    {"path":"/dir"}, each with "id_map":true beside a user namespace in config.json,
 //    "log":{"dir":"<state>/log","max_size_bytes":10485760,"max_files":3},
-//    "restart":{"kind":"no|on-failure|always|unless-stopped","max_retries":0},
+//    "restart":{"kind":"no|on-failure|always|unless-stopped","max_retries":0,
+//    "window_ms":0,"delay_ms":100},
 //    "stop_signal":15,"stdin_open":false,"columns":0,"rows":0,
 //    "seccomp_cache":"<run>/seccomp"}
 //

@@ -236,6 +236,19 @@ def test_restart_policy_starts_a_failed_container_again(darse):
     assert darse.inspect("r")["RestartCount"] == 2
 
 
+def test_a_maximum_of_restarts_in_a_window_ends_them(darse):
+    darse("run", "-d", "--name", "r", "--restart", "always", "--restart-max-attempts", "2", "--restart-window", "1h",
+          "--restart-delay", "10ms", "busybox:1", "sh", "-c", "echo run; exit 0")
+    eventually(lambda: darse.inspect("r")["State"]["Status"] == "exited")
+    assert darse("logs", "r") == "run\nrun\nrun" and darse.inspect("r")["RestartCount"] == 2
+    assert darse.inspect("r")["HostConfig"]["RestartPolicy"] == {
+        "Name": "always", "MaximumRetryCount": 2, "Window": 3600 * 10**9, "Delay": 10**7}
+    # A live one gets another policy.
+    darse("run", "-d", "--name", "s", "--restart", "always", "--restart-delay", "10ms", "busybox:1", "sh", "-c", "sleep 0.3")
+    darse("update", "--restart", "always", "--restart-max-attempts", "1", "--restart-window", "1h", "s")
+    eventually(lambda: darse.inspect("s")["State"]["Status"] == "exited")
+
+
 def test_a_stopped_container_is_not_restarted(darse):
     darse("run", "-d", "--name", "a", "--restart", "always", "busybox:1", "sleep", "600")
     darse("stop", "-t", "0", "a")

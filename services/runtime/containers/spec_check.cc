@@ -335,8 +335,21 @@ absl::Status CheckRestartPolicy(const v1::RestartPolicy& policy, bool auto_remov
     return Bad("restart_policy", "a container that is removed on exit cannot be restarted");
   }
   if (policy.max_retries() < 0) return Bad("restart_policy", "max_retries is negative");
-  if (policy.max_retries() > 0 && policy.kind() != v1::RestartPolicy::ON_FAILURE) {
-    return Bad("restart_policy", "max_retries is for on-failure only");
+  if (!restarts && (policy.max_retries() > 0 || policy.has_window() || policy.has_delay())) {
+    return Bad("restart_policy", "max_retries, window and delay are for one that restarts");
+  }
+  auto duration = [](const google::protobuf::Duration& proto) {
+    return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+  };
+  absl::Duration window = duration(policy.window()), delay = duration(policy.delay());
+  if (policy.has_window() && (window < absl::Milliseconds(1) || window > absl::Hours(365 * 24))) {
+    return Bad("restart_policy", "window is not between a millisecond and a year");
+  }
+  if (policy.has_window() && policy.max_retries() == 0) {
+    return Bad("restart_policy", "a window needs max_retries");
+  }
+  if (policy.has_delay() && (delay < absl::Milliseconds(1) || delay > absl::Hours(24))) {
+    return Bad("restart_policy", "delay is not between a millisecond and a day");
   }
   return absl::OkStatus();
 }

@@ -97,6 +97,32 @@ TEST(SpecCheckTest, SignalsHaveNamesAndNumbers) {
   EXPECT_FALSE(ParseSignal("0").ok());
 }
 
+TEST(SpecCheckTest, AMaximumOfRestartsIsForThoseThatRestart) {
+  auto check = [](v1::RestartPolicy::Kind kind, int retries, int window, int delay) {
+    v1::RestartPolicy policy;
+    policy.set_kind(kind);
+    policy.set_max_retries(retries);
+    if (window != 0) policy.mutable_window()->set_seconds(window);
+    if (delay != 0) policy.mutable_delay()->set_seconds(delay);
+    return CheckRestartPolicy(policy, false).ok();
+  };
+  EXPECT_TRUE(check(v1::RestartPolicy::ALWAYS, 3, 60, 86400));
+  EXPECT_TRUE(check(v1::RestartPolicy::ON_FAILURE, 3, 0, 0));
+  EXPECT_FALSE(check(v1::RestartPolicy::ALWAYS, 0, 60, 0));
+  EXPECT_FALSE(check(v1::RestartPolicy::ALWAYS, 3, -1, 0));
+  EXPECT_FALSE(check(v1::RestartPolicy::ALWAYS, 3, 0, 86401));
+  EXPECT_FALSE(check(v1::RestartPolicy::NO, 3, 0, 0));
+  EXPECT_FALSE(check(v1::RestartPolicy::NO, 0, 0, 1));
+}
+
+TEST(SpecCheckTest, UserNamespacesAreTheContainersOrTheHosts) {
+  v1::ContainerSpec spec = Minimal();
+  spec.set_userns_mode("private");
+  EXPECT_TRUE(Check(spec).ok());
+  spec.set_userns_mode("keep-id");
+  EXPECT_EQ(Check(spec).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(SpecCheckTest, CapabilitiesTakeAPrefixOrNone) {
   EXPECT_EQ(*ParseCapability("net_admin"), "CAP_NET_ADMIN");
   EXPECT_EQ(*ParseCapability("CAP_CHOWN"), "CAP_CHOWN");

@@ -7,16 +7,26 @@
 namespace darse::runtime {
 
 inline shim::RestartPolicy ShimPolicy(const v1::RestartPolicy& policy) {
+  auto ms = [](const google::protobuf::Duration& time) {
+    return time.seconds() * 1000 + time.nanos() / 1'000'000;
+  };
+  shim::RestartPolicy shims = {.max_retries = policy.max_retries(),
+                               .window_ms = ms(policy.window())};
+  if (policy.has_delay()) shims.delay_ms = ms(policy.delay());
   switch (policy.kind()) {
     case v1::RestartPolicy::ON_FAILURE:
-      return {shim::RestartKind::kOnFailure, policy.max_retries()};
+      shims.kind = shim::RestartKind::kOnFailure;
+      break;
     case v1::RestartPolicy::ALWAYS:
-      return {shim::RestartKind::kAlways, 0};
+      shims.kind = shim::RestartKind::kAlways;
+      break;
     case v1::RestartPolicy::UNLESS_STOPPED:
-      return {shim::RestartKind::kUnlessStopped, 0};
+      shims.kind = shim::RestartKind::kUnlessStopped;
+      break;
     default:
       return {};
   }
+  return shims;
 }
 
 }  // namespace darse::runtime

@@ -119,7 +119,14 @@ Json RestartPolicyOf(const RestartPolicy& policy) {
   if (policy.kind() == RestartPolicy::ALWAYS) name = "always";
   if (policy.kind() == RestartPolicy::ON_FAILURE) name = "on-failure";
   if (policy.kind() == RestartPolicy::UNLESS_STOPPED) name = "unless-stopped";
-  return Json::Object({{"Name", name}, {"MaximumRetryCount", policy.max_retries()}});
+  // Nanoseconds, as Docker's of a healthcheck.
+  auto nanos = [](const google::protobuf::Duration& time) {
+    return time.seconds() * 1'000'000'000 + time.nanos();
+  };
+  Json shown = Json::Object({{"Name", name}, {"MaximumRetryCount", policy.max_retries()}});
+  if (policy.has_window()) shown.Set("Window", nanos(policy.window()));
+  if (policy.has_delay()) shown.Set("Delay", nanos(policy.delay()));
+  return shown;
 }
 
 std::string NetworkModeOf(const ContainerSpec& spec) {

@@ -86,9 +86,8 @@ absl::StatusOr<int> RunPort(Session& session, const Arguments& arguments) {
 absl::StatusOr<int> RunUpdate(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(Resources resources, ReadResources(arguments));
   UpdateContainerRequest request;
-  if (arguments.Has("restart")) {
-    ASSIGN_OR_RETURN(*request.mutable_restart_policy(),
-                     ParseRestartPolicy(arguments.Text("restart")));
+  if (AsksForRestarts(arguments)) {
+    ASSIGN_OR_RETURN(*request.mutable_restart_policy(), ReadRestartPolicy(arguments));
   }
   bool any = false;
   for (const Flag& flag : LimitFlags()) any = any || arguments.Has(flag.name);

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -41,6 +42,9 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration& out) {
 absl::StatusOr<absl::Duration> DurationOf(const Arguments& arguments, const char* flag) {
   return Annotate(ParseDuration(arguments.Text(flag)), absl::StrCat("--", flag));
 }
+
+constexpr const char* kRestartFlags[] = {"restart", "restart-max-attempts", "restart-window",
+                                         "restart-delay"};
 
 absl::Status ReadHealthcheck(const Arguments& arguments, ContainerSpec& spec) {
   static constexpr const char* kDurations[] = {"health-interval", "health-timeout",
@@ -295,6 +299,10 @@ const std::vector<Flag>& LimitFlags() {
       {"pids-limit", 0, Flag::kNumber, "NUMBER", "most processes and threads; -1: no limit"},
       {"restart", 0, Flag::kText, "POLICY",
        "no, always, unless-stopped, on-failure or on-failure:TIMES"},
+      {"restart-max-attempts", 0, Flag::kNumber, "TIMES", "most restarts, of any policy"},
+      {"restart-window", 0, Flag::kText, "DURATION", "the time in which that many are allowed"},
+      {"restart-delay", 0, Flag::kText, "DURATION",
+       "before the first restart, doubled for each further one; 100ms is usual"},
   };
   return *kFlags;
 }
@@ -398,6 +406,8 @@ absl::StatusOr<Resources> ReadResources(const Arguments& arguments) {
   return resources;
 }
 
+namespace {
+
 absl::StatusOr<RestartPolicy> ParseRestartPolicy(absl::string_view text) {
   RestartPolicy policy;
   if (text.empty() || text == "no") {
@@ -417,6 +427,39 @@ absl::StatusOr<RestartPolicy> ParseRestartPolicy(absl::string_view text) {
     }
     policy.set_kind(RestartPolicy::ON_FAILURE);
     policy.set_max_retries(retries);
+  }
+  return policy;
+}
+
+}  // namespace
+
+bool AsksForRestarts(const Arguments& arguments) {
+  return absl::c_any_of(kRestartFlags, [&](const char* flag) { return arguments.Has(flag); });
+}
+
+absl::StatusOr<RestartPolicy> ReadRestartPolicy(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(RestartPolicy policy, ParseRestartPolicy(arguments.Text("restart")));
+  if (policy.kind() == RestartPolicy::NO) {
+    for (const char* flag : kRestartFlags) {
+      if (flag == kRestartFlags[0] || !arguments.Has(flag)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", flag, " goes with a policy, such as --restart on-failure"));
+    }
+  }
+  if (arguments.Has("restart-max-attempts")) {
+    if (policy.max_retries() > 0) {
+      return absl::InvalidArgumentError(
+          "--restart-max-attempts and the number in --restart on-failure:TIMES are the same");
+    }
+    policy.set_max_retries(static_cast<int32_t>(arguments.Number("restart-max-attempts", 0)));
+  }
+  if (arguments.Has("restart-window")) {
+    ASSIGN_OR_RETURN(absl::Duration window, DurationOf(arguments, "restart-window"));
+    SetDuration(window, *policy.mutable_window());
+  }
+  if (arguments.Has("restart-delay")) {
+    ASSIGN_OR_RETURN(absl::Duration delay, DurationOf(arguments, "restart-delay"));
+    SetDuration(delay, *policy.mutable_delay());
   }
   return policy;
 }
@@ -441,7 +484,7 @@ absl::StatusOr<ContainerSpec> ReadContainerSpec(const Arguments& arguments, Surr
         "published");
   }
   ASSIGN_OR_RETURN(*spec.mutable_resources(), ReadResources(arguments));
-  ASSIGN_OR_RETURN(*spec.mutable_restart_policy(), ParseRestartPolicy(arguments.Text("restart")));
+  ASSIGN_OR_RETURN(*spec.mutable_restart_policy(), ReadRestartPolicy(arguments));
   RETURN_IF_ERROR(ReadHealthcheck(arguments, spec));
   CopyTexts(arguments.Texts("cap-add"), *spec.mutable_cap_add());
   CopyTexts(arguments.Texts("cap-drop"), *spec.mutable_cap_drop());

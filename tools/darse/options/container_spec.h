@@ -21,6 +21,8 @@ absl::StatusOr<darse::runtime::v1::ContainerSpec> ReadContainerSpec(const Argume
 // Those of `update`: limits and restart policy only.
 const std::vector<Flag>& LimitFlags();
 absl::StatusOr<darse::runtime::v1::Resources> ReadResources(const Arguments& arguments);
-absl::StatusOr<darse::runtime::v1::RestartPolicy> ParseRestartPolicy(absl::string_view text);
+// Whether any flag of a restart policy is there.
+bool AsksForRestarts(const Arguments& arguments);
+absl::StatusOr<darse::runtime::v1::RestartPolicy> ReadRestartPolicy(const Arguments& arguments);
 
 }  // namespace darse::client

@@ -169,6 +169,17 @@ TEST_F(ContainerSpecTest, RestartPoliciesAreDockers) {
   EXPECT_EQ(Read({"--restart=unless-stopped", "i"})->restart_policy().kind(),
             RestartPolicy::UNLESS_STOPPED);
   EXPECT_THAT(ErrorOf({"--restart=sometimes"}), HasSubstr("write no, always"));
+  absl::StatusOr<ContainerSpec> bounded =
+      Read({"--restart=always", "--restart-max-attempts=5", "--restart-window=10m",
+            "--restart-delay=250ms", "i"});
+  ASSERT_TRUE(bounded.ok()) << bounded.status();
+  EXPECT_EQ(bounded->restart_policy().max_retries(), 5);
+  EXPECT_EQ(bounded->restart_policy().window().seconds(), 600);
+  EXPECT_EQ(bounded->restart_policy().delay().nanos(), 250'000'000);
+  EXPECT_THAT(ErrorOf({"--restart-window=1m"}), HasSubstr("goes with a policy"));
+  EXPECT_THAT(ErrorOf({"--restart=on-failure:2", "--restart-max-attempts=3"}),
+              HasSubstr("are the same"));
+  EXPECT_THAT(ErrorOf({"--restart=always", "--restart-delay=soon"}), HasSubstr("--restart-delay"));
   EXPECT_THAT(ErrorOf({"--restart=always", "--rm"}), HasSubstr("exclude each other"));
 }
 
