@@ -41,13 +41,16 @@ char ReadOne(int fd) {
 constexpr char kThere = '1', kFailed = '0';
 
 // A process in new namespaces that is there to be looked at. It is made as vfork does, which costs
-// a large process nothing: it shares our memory, and the thread that makes it sleeps until it ends.
+// a large process nothing: it shares our memory and descriptors (a copy would keep those of others
+// from being closed), and the thread that makes it sleeps until it ends.
 class Resident {
  public:
   explicit Resident(uint64_t flags) : flags_(static_cast<int>(flags)) {}
   ~Resident() {
-    go_.writer.Reset();
-    if (maker_.joinable()) maker_.join();
+    if (!maker_.joinable()) return;
+    while (write(go_.writer.get(), &kThere, 1) < 0 && errno == EINTR) {
+    }
+    maker_.join();
   }
 
   absl::StatusOr<pid_t> Make() {
@@ -65,8 +68,9 @@ class Resident {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     std::vector<char> stack(64 << 10);
-    int pid = clone(&Resident::Stay, stack.data() + stack.size(),
-                    flags_ | CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID, this, &pid_);
+    int pid =
+        clone(&Resident::Stay, stack.data() + stack.size(),
+              flags_ | CLONE_VM | CLONE_FILES | CLONE_VFORK | CLONE_PARENT_SETTID, this, &pid_);
     if (pid < 0) {
       error_ = errno;
       if (write(ready_.writer.get(), &kFailed, 1) != 1) ready_.writer.Reset();
@@ -76,16 +80,16 @@ class Resident {
     }
   }
 
-  // Of its own it has its descriptors alone.
   static int Stay(void* resident) {
     auto* self = static_cast<Resident*>(resident);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    close(self->go_.writer.get());
+    if (getppid() != self->parent_) return 1;
     if (write(self->ready_.writer.get(), &kThere, 1) == 1) ReadOne(self->go_.reader.get());
     return 0;
   }
 
   const int flags_;
+  const pid_t parent_ = getpid();
   Pipe ready_, go_;
   pid_t pid_ = 0;
   int error_ = 0;

@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -41,6 +43,18 @@ TEST(UserNamespaceTest, OwnsTheNetworkNamespaceThatIsMadeWithIt) {
     ASSERT_EQ(fstat(made->user.get(), &other), 0);
     EXPECT_EQ(one.st_ino, other.st_ino);
   }
+}
+
+TEST(UserNamespaceTest, ManyAreMadeAtOnce) {
+  std::atomic<int> made{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      for (int j = 0; j < 50; ++j) made += MakeUserNamespace(kMaps).ok() ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(made, 8 * 50);
 }
 
 }  // namespace
