@@ -277,6 +277,9 @@ class ContainerEngine {
   // recovery finds out again, or that a durable one follows.
   absl::Status Commit(ContainerRecord& record, const std::vector<NewEvent>& events,
                       sqlite::Durability durability = sqlite::Durability::kDurable);
+  static sqlite::Durability DurabilityOf(const ContainerRecord& record) {
+    return record.is_transient() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable;
+  }
   NewEvent Event(const ContainerRecord& record, absl::string_view action, absl::string_view actor,
                  std::map<std::string, std::string> more = {});
   absl::StatusOr<ShimAnswer> Ask(const std::string& id, shim::Request request,

@@ -1,6 +1,7 @@
 // What the runtime remembers of a container.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -68,6 +69,14 @@ struct ContainerRecord {
   std::string user_namespace_obstacle;
   int64_t revision = 0;
 
+  // One that nobody expects to find after a power cut: recovery takes it away, whatever of it was
+  // written, and no volume was told of in passing.
+  bool is_transient() const {
+    return spec.auto_remove() &&
+           std::none_of(merged.mounts().begin(), merged.mounts().end(), [](const v1::Mount& mount) {
+             return mount.type() == v1::MOUNT_TYPE_VOLUME;
+           });
+  }
   const std::string& snapshot_id() const {
     return spec.snapshot_id().empty() ? id : spec.snapshot_id();
   }

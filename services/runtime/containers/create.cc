@@ -73,6 +73,8 @@ absl::StatusOr<ParkedShim> ContainerEngine::ParkShim() {
   ASSIGN_OR_RETURN(
       ParkedShim parked,
       shims_.Park({.id = id, .state_dir = dir.state(), .run_dir = dir.run()}, CgroupPath(id)));
+  // Recovery removes it if there never is a container.
+  RETURN_IF_ERROR(dir.Make());
   if (!user_namespaces_.obstacle().empty()) return parked;
   absl::Status prepared = neighbours_.networks.Prepare(id);
   if (!prepared.ok()) {

@@ -238,9 +238,7 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
     ASSIGN_OR_RETURN(record.state, Annotate(Next(record.state, Verb::kRemove),
                                             absl::StrCat("container \"", record.name, "\"")));
     // Before anything of it is gone; one that removes itself will be removed again anyway.
-    RETURN_IF_ERROR(Commit(
-        record, {},
-        record.spec.auto_remove() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable));
+    RETURN_IF_ERROR(Commit(record, {}, DurabilityOf(record)));
   }
   health_.Forget(record.id);
   shims_.Disconnect(record.id);
@@ -258,15 +256,17 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   RETURN_IF_ERROR(neighbours_.volumes.RemoveUses(record.id, delete_volumes, actor));
   RETURN_IF_ERROR(neighbours_.networks.Forget(record.id));
   RETURN_IF_ERROR(Dir(record.id).RemoveRecord());
-  RETURN_IF_ERROR(db_.Write([&](sqlite::Transaction& tx) -> absl::Status {
-    RETURN_IF_ERROR(ContainerStore::Delete(tx, record.id));
-    // A request that made nothing may be repeated.
-    if (record.intent != Intent::kNone) {
-      RETURN_IF_ERROR(ContainerStore::DeleteRequests(tx, record.id));
-    }
-    if (never_made) return absl::OkStatus();
-    return events_.Append(tx, Event(record, "destroy", actor));
-  }));
+  RETURN_IF_ERROR(db_.Write(
+      [&](sqlite::Transaction& tx) -> absl::Status {
+        RETURN_IF_ERROR(ContainerStore::Delete(tx, record.id));
+        // A request that made nothing may be repeated.
+        if (record.intent != Intent::kNone) {
+          RETURN_IF_ERROR(ContainerStore::DeleteRequests(tx, record.id));
+        }
+        if (never_made) return absl::OkStatus();
+        return events_.Append(tx, Event(record, "destroy", actor));
+      },
+      DurabilityOf(record)));
   {
     absl::MutexLock lock(&mu_);
     tombstones_[record.id] = {record.exit_code, record.oom_killed};

@@ -294,7 +294,7 @@ absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_
   record.user_namespace_obstacle = plan->obstacle;
   record.health = {};
   if (record.merged.has_healthcheck()) record.health.status = HealthStatus::kStarting;
-  RETURN_IF_ERROR(Commit(record, {Event(record, "start", actor)}));
+  RETURN_IF_ERROR(Commit(record, {Event(record, "start", actor)}, DurabilityOf(record)));
   for (const std::string& warning : started->warnings) {
     Log(LogLevel::kWarning, warning, {{"container", record.id}});
   }
