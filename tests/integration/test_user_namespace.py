@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import struct
 import subprocess
 
 import pytest
@@ -89,6 +91,23 @@ def test_what_is_in_the_way_is_said_and_may_be_an_error(darse, flags, why):
 def test_private_is_granted_where_nothing_is_in_the_way(darse):
     assert darse("run", "--rm", "--userns=private", "busybox:1", "cat", "/proc/self/uid_map").split()[2] == "65536"
     darse.fails("run", "--userns=keep-id", "busybox:1", "true", code=1, says=["--userns", "keep-id", "host, private"])
+
+
+def test_programs_that_raise_their_rights_do(darse):
+    """The owner of a setuid program, and the capabilities of a file, are seen through the map."""
+    darse("create", "--name", "one", "busybox:1", "sleep", "600")
+    programs = os.path.join(darse.instance.root, "runtime", "snapshots", darse.inspect("one")["Id"], "upper", "bin")
+    os.makedirs(programs)
+    for name, mode in (("busybox-capable", 0o755), ("busybox-setuid", 0o4755)):
+        shutil.copy(shutil.which("busybox"), os.path.join(programs, name))
+        os.chmod(os.path.join(programs, name), mode)
+    # struct vfs_cap_data: revision 2, effective; CAP_NET_RAW.
+    os.setxattr(os.path.join(programs, "busybox-capable"), "security.capability",
+                struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))
+    darse("start", "one")
+    assert darse("exec", "-u", "guest", "one", "busybox-capable", "grep", "CapEff", "/proc/self/status").endswith("2000")
+    # Without the right it says that it must be setuid.
+    darse.fails("exec", "-u", "guest", "one", "busybox-setuid", "su", says="incorrect password")
 
 
 def test_a_network_is_shared_with_its_users(darse):

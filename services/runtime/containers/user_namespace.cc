@@ -1,6 +1,7 @@
 #include "services/runtime/containers/user_namespace.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <set>
@@ -91,6 +92,11 @@ absl::Status HostUserNamespaces::Try(const std::string& directory) {
 }
 
 std::string HostUserNamespaces::BindObstacle(const std::string& path) const {
+  struct stat owner;
+  if (stat(path.c_str(), &owner) == 0 && std::max(owner.st_uid, owner.st_gid) >= kIdsOfOne) {
+    return absl::StrCat(path, " belongs to ", owner.st_uid, ":", owner.st_gid, ", above ",
+                        kIdsOfOne - 1);
+  }
   absl::StatusOr<UniqueFd> mount = mnt::CloneMount(AT_FDCWD, path, /*recursive=*/true);
   // What cannot be bound at all is told when it is.
   if (!mount.ok()) return "";

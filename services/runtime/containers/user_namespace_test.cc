@@ -63,6 +63,8 @@ TEST(UserNamespaceTest, TheHostIsTriedAndNothingIsLeft) {
   EXPECT_EQ(host.obstacle(), host.BindObstacle(directory));
   EXPECT_EQ(host.BindObstacle("/proc"), "a file system at /proc has no id-mapped mounts");
   EXPECT_EQ(host.BindObstacle(directory + "/none"), "");
+  ASSERT_EQ(chown(directory.c_str(), 0, 70000), 0);
+  EXPECT_EQ(host.BindObstacle(directory), directory + " belongs to 0:70000, above 65535");
   ASSERT_TRUE(RemoveTree(directory).ok());
   // procfs can hold no layers, nor the directories for the trial.
   EXPECT_NE(HostUserNamespaces("/proc").obstacle(), "");
