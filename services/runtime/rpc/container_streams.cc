@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/rpc/bidi_stream.h"
@@ -82,13 +83,19 @@ class WaitReactor final : public grpc::ServerUnaryReactor {
   std::unique_ptr<ChangeHub::Subscription> subscription_;
 };
 
+struct Begun {
+  ProcessStream stream;
+  // Whether the call ends now that the process has; asked again after each wake. Empty: it does.
+  std::function<absl::StatusOr<bool>()> ends;
+};
+
 // What an exec and an attachment have in common: a first message, then input and output. The
 // engine's verb runs on the pool, since it waits for the shim.
 template <typename Request, typename Response>
 class StdioCall : public rpc::BidiSession<Request, Response> {
  public:
-  using Begin = std::function<absl::StatusOr<ProcessStream>(const typename Request::Start& start,
-                                                            std::function<void()> wake)>;
+  using Begin = std::function<absl::StatusOr<Begun>(const typename Request::Start& start,
+                                                    std::function<void()> wake)>;
 
   StdioCall(std::shared_ptr<rpc::Waker> waker, SerialPool& pool, std::string key, Begin begin)
       : waker_(std::move(waker)), pool_(pool), key_(std::move(key)), begin_(std::move(begin)) {}
@@ -136,7 +143,8 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
       }
       stdio = state_->stream->stdio;
     }
-    if (ends_ || detach_) return rpc::Next::kEnd;
+    if (detach_) return rpc::Next::kEnd;
+    if (exited_) return AfterExit();
     ASSIGN_OR_RETURN(StdioOutput output, stdio->Read());
     switch (output.kind) {
       case StdioOutput::Kind::kNothing:
@@ -149,13 +157,24 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
         break;
       case StdioOutput::Kind::kExit:
         response.set_exit_code(output.exit_code);
-        ends_ = true;
+        exited_ = true;
         break;
     }
     return rpc::Next::kWrite;
   }
 
  private:
+  absl::StatusOr<rpc::Next> AfterExit() {
+    std::function<absl::StatusOr<bool>()> ends;
+    {
+      absl::MutexLock lock(&state_->mu);
+      ends = state_->ends;
+    }
+    if (ends == nullptr) return rpc::Next::kEnd;
+    ASSIGN_OR_RETURN(bool over, ends());
+    return over ? rpc::Next::kEnd : rpc::Next::kWait;
+  }
+
   // Shared with the work on the pool, which may outlive the call.
   struct State {
     absl::Mutex mu;
@@ -163,6 +182,7 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
     bool input_done ABSL_GUARDED_BY(mu) = false;
     absl::Status error ABSL_GUARDED_BY(mu);
     std::optional<ProcessStream> stream ABSL_GUARDED_BY(mu);
+    std::function<absl::StatusOr<bool>()> ends ABSL_GUARDED_BY(mu);
     std::vector<Request> early ABSL_GUARDED_BY(mu);
   };
 
@@ -170,21 +190,22 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
     if (std::exchange(started_, true)) return absl::InvalidArgumentError("a second `start`");
     detach_ = IsDetached(start);
     pool_.Post(key_, [state = state_, waker = waker_, begin = begin_, start] {
-      absl::StatusOr<ProcessStream> stream = begin(start, [waker] { waker->Wake(); });
+      absl::StatusOr<Begun> begun = begin(start, [waker] { waker->Wake(); });
       {
         absl::MutexLock lock(&state->mu);
-        if (!stream.ok()) {
-          state->error = stream.status();
+        if (!begun.ok()) {
+          state->error = begun.status();
         } else if (state->gone) {
-          stream->stdio->Close();
+          begun->stream.stdio->Close();
         } else {
           for (Request& request : state->early) {
-            absl::Status applied = Apply(*stream, request);
+            absl::Status applied = Apply(begun->stream, request);
             if (!applied.ok()) state->error = applied;
           }
           state->early.clear();
-          if (state->input_done) stream->stdio->CloseInput();
-          state->stream = *std::move(stream);
+          if (state->input_done) begun->stream.stdio->CloseInput();
+          state->stream = std::move(begun->stream);
+          state->ends = std::move(begun->ends);
         }
       }
       waker->Wake();
@@ -230,9 +251,26 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
   const Begin begin_;
   bool started_ = false;
   bool announced_ = false;
-  bool ends_ = false;
+  bool exited_ = false;
   std::atomic<bool> detach_{false};
 };
+
+// Answers when the call ends: for one that removes itself once it is gone.
+absl::StatusOr<std::function<absl::StatusOr<bool>()>> StartAttached(ContainerEngine& engine,
+                                                                    const std::string& container,
+                                                                    const std::string& actor,
+                                                                    std::function<void()> wake) {
+  ASSIGN_OR_RETURN(std::string id, engine.FindForWait(container));
+  // Before the start: it may be gone right after.
+  std::shared_ptr<ChangeHub::Subscription> changes =
+      engine.changes().Subscribe(id, std::move(wake));
+  ASSIGN_OR_RETURN(ContainerRecord started, engine.Start(id, actor));
+  if (!started.spec.auto_remove()) return nullptr;
+  return [&engine, id, changes]() -> absl::StatusOr<bool> {
+    ASSIGN_OR_RETURN(WaitAnswer gone, engine.CheckWait(id, WaitCondition::kRemoved));
+    return gone.holds;
+  };
+}
 
 // Each call has a key of its own on the pool: nobody waits for another one's shim.
 std::string CallKey() {
@@ -266,16 +304,22 @@ grpc::ServerWriteReactor<v1::ReadLogsResponse>* ContainerRpc::ReadLogs(
 }
 
 grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* ContainerRpc::Attach(
-    grpc::CallbackServerContext*) {
+    grpc::CallbackServerContext* context) {
   auto waker = std::make_shared<rpc::Waker>();
-  auto begin = [this](const v1::AttachRequest::Start& start,
-                      std::function<void()> wake) -> absl::StatusOr<ProcessStream> {
-    ASSIGN_OR_RETURN(ProcessStream stream,
-                     engine_.Attach(start.container(), start.stdin(), std::move(wake)));
+  auto begin = [this, actor = rpc::Actor(*context)](
+                   const v1::AttachRequest::Start& start,
+                   std::function<void()> wake) -> absl::StatusOr<Begun> {
+    Begun begun;
+    ASSIGN_OR_RETURN(begun.stream, engine_.Attach(start.container(), start.stdin(), wake));
+    absl::Cleanup close = [stdio = begun.stream.stdio] { stdio->Close(); };
     if (start.has_size() && start.size().columns() != 0) {
-      RETURN_IF_ERROR(stream.resize(start.size().columns(), start.size().rows()));
+      RETURN_IF_ERROR(begun.stream.resize(start.size().columns(), start.size().rows()));
     }
-    return stream;
+    if (start.starts_container()) {
+      ASSIGN_OR_RETURN(begun.ends, StartAttached(engine_, start.container(), actor, wake));
+    }
+    std::move(close).Cancel();
+    return begun;
   };
   return rpc::StartBidi<v1::AttachRequest, v1::AttachResponse>(
       waker, std::make_unique<StdioCall<v1::AttachRequest, v1::AttachResponse>>(waker, pool_,
@@ -285,9 +329,13 @@ grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* ContainerRpc::At
 grpc::ServerBidiReactor<v1::ExecRequest, v1::ExecResponse>* ContainerRpc::Exec(
     grpc::CallbackServerContext* context) {
   auto waker = std::make_shared<rpc::Waker>();
-  auto begin = [this, actor = rpc::Actor(*context)](const v1::ExecRequest::Start& start,
-                                                    std::function<void()> wake) {
-    return engine_.Exec(start.container(), FromProto(start), actor, std::move(wake));
+  auto begin = [this, actor = rpc::Actor(*context)](
+                   const v1::ExecRequest::Start& start,
+                   std::function<void()> wake) -> absl::StatusOr<Begun> {
+    Begun begun;
+    ASSIGN_OR_RETURN(begun.stream,
+                     engine_.Exec(start.container(), FromProto(start), actor, std::move(wake)));
+    return begun;
   };
   return rpc::StartBidi<v1::ExecRequest, v1::ExecResponse>(
       waker, std::make_unique<StdioCall<v1::ExecRequest, v1::ExecResponse>>(waker, pool_, CallKey(),

@@ -8,6 +8,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -66,10 +67,20 @@ class Receiver {
       : stream_(stream), done_(eventfd(0, EFD_CLOEXEC)), thread_([this] { Read(); }) {}
   ~Receiver() { Join(); }
 
+  // Readable once there is an exit code, or nothing more to come.
   int done_fd() const { return done_.get(); }
+  // At most that long.
+  void AwaitEnd(int timeout_ms) {
+    uint64_t seen;
+    if (read(done_.get(), &seen, sizeof seen) < 0 || ended_) return;
+    pollfd wait = {done_.get(), POLLIN, 0};
+    poll(&wait, 1, timeout_ms);
+  }
   void Join() {
     if (thread_.joinable()) thread_.join();
   }
+  bool ended() const { return ended_; }
+  // After Join().
   const std::optional<int>& exit_code() const { return exit_code_; }
 
  private:
@@ -82,9 +93,13 @@ class Receiver {
         WriteAll(STDERR_FILENO, response.stderr());
       } else if (response.has_exit_code()) {
         exit_code_ = response.exit_code();
-        break;
+        Signal();
       }
     }
+    ended_ = true;
+    Signal();
+  }
+  void Signal() {
     const uint64_t one = 1;
     if (write(done_.get(), &one, sizeof one) < 0) perror("darse: eventfd");
   }
@@ -92,6 +107,7 @@ class Receiver {
   TypedStream<Request, Response>& stream_;
   UniqueFd done_;
   std::optional<int> exit_code_;
+  std::atomic<bool> ended_{false};
   std::thread thread_;  // last: it uses all above
 };
 
@@ -143,14 +159,17 @@ InteractResult Converse(TypedStream<Request, Response>& stream, const InteractOp
     if (request.has_stdin_closed() || !request.stdin().empty()) stream.Write(request);
     if (detached) break;
   }
-  if (detached) stream.Cancel();
+  // As with docker: afterwards one that removes itself is in no list, and the next one finds its
+  // name and ports free.
+  if (!detached && options.starts) receiver.AwaitEnd(/*timeout_ms=*/10'000);
+  // What ended by itself says why in its status.
+  if (!receiver.ended()) stream.Cancel();
   receiver.Join();
   if (detached) {
     stream.Finish().IgnoreError();
     return std::optional<int>();
   }
   if (receiver.exit_code()) {
-    stream.Cancel();
     stream.Finish().IgnoreError();
     return receiver.exit_code();
   }
@@ -217,6 +236,7 @@ absl::StatusOr<std::unique_ptr<AttachStream>> OpenAttach(Session& session,
   AttachRequest request;
   request.mutable_start()->set_container(std::string(container));
   request.mutable_start()->set_stdin(options.input);
+  request.mutable_start()->set_starts_container(options.starts);
   if (options.tty) *request.mutable_start()->mutable_size() = OwnTerminalSize();
   AttachResponse response;
   if (!stream->Write(request) || !stream->Read(response)) {

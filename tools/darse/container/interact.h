@@ -18,6 +18,8 @@ struct InteractOptions {
   bool input = false;
   // The process has a terminal: ours goes into raw mode while it lasts (where ours is one).
   bool tty = false;
+  // Opening starts the container; the session of one that removes itself goes on until it is gone.
+  bool starts = false;
   // Bytes that end the session and leave the process alone; empty: none.
   std::string detach_keys = "\x10\x11";
   // Signals that `caught` has are handed to `forward`, but for SIGWINCH, which is caught in any
@@ -33,7 +35,8 @@ using AttachStream =
     TypedStream<darse::runtime::v1::AttachRequest, darse::runtime::v1::AttachResponse>;
 using ExecStream = TypedStream<darse::runtime::v1::ExecRequest, darse::runtime::v1::ExecResponse>;
 
-// Opens the stream and waits until the runtime says that output from here on is delivered.
+// Opens the stream and waits until the runtime says that output from here on is delivered, and that
+// the container runs if this starts it; errors are those of a start then.
 absl::StatusOr<std::unique_ptr<AttachStream>> OpenAttach(Session& session,
                                                          absl::string_view container,
                                                          const InteractOptions& options);

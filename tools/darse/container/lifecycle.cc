@@ -60,15 +60,9 @@ absl::StatusOr<int> StartAttached(Session& session, const Arguments& arguments) 
     kill.set_signal(SignalName(number));
     session.Call(runtime::kKillContainer, kill, absl::Seconds(5)).IgnoreError();
   };
+  options.starts = true;
   absl::StatusOr<std::unique_ptr<AttachStream>> stream = OpenAttach(session, id, options);
   if (!stream.ok()) return ReportStartFailure(session, stream.status());
-  StartContainerRequest start;
-  start.set_container(id);
-  absl::Status started = session.Call(runtime::kStartContainer, start).status();
-  if (!started.ok()) {
-    (*stream)->Cancel();
-    return ReportStartFailure(session, started);
-  }
   ASSIGN_OR_RETURN(std::optional<int> exit_code, Interact(**stream, options));
   return exit_code.value_or(kOk);
 }

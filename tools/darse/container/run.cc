@@ -121,14 +121,6 @@ absl::StatusOr<int> RunDetached(Session& session, const ContainerSpec& spec,
   return kOk;
 }
 
-// As with docker: afterwards it is in no list, and the next one finds its name and port free.
-void WaitUntilRemoved(Session& session, const std::string& id) {
-  WaitContainerRequest request;
-  request.set_container(id);
-  request.set_condition(WaitContainerRequest::REMOVED);
-  session.Call(runtime::kWaitContainer, request, absl::Seconds(10)).IgnoreError();
-}
-
 absl::StatusOr<int> RunAttached(Session& session, const Arguments& arguments,
                                 const ContainerSpec& spec, const UniqueFd& id_file) {
   InteractOptions options;
@@ -153,15 +145,14 @@ absl::StatusOr<int> RunAttached(Session& session, const Arguments& arguments,
     request.set_signal(SignalName(number));
     session.Call(runtime::kKillContainer, request, absl::Seconds(5)).IgnoreError();
   };
-  absl::StatusOr<std::unique_ptr<AttachStream>> stream = OpenAttach(session, id, options);
-  StartContainerRequest start;
-  start.set_container(id);
-  absl::Status started = stream.status();
-  if (started.ok()) started = WriteId(id_file, id);
-  if (started.ok()) started = session.Call(runtime::kStartContainer, start).status();
-  if (!started.ok()) {
-    if (stream.ok()) (*stream)->Cancel();
-    const int code = ReportStartFailure(session, started);
+  options.starts = true;
+  auto open = [&]() -> absl::StatusOr<std::unique_ptr<AttachStream>> {
+    RETURN_IF_ERROR(WriteId(id_file, id));
+    return OpenAttach(session, id, options);
+  };
+  absl::StatusOr<std::unique_ptr<AttachStream>> stream = open();
+  if (!stream.ok()) {
+    const int code = ReportStartFailure(session, stream.status());
     if (code != kServiceMissingCode) Delete(session, id);
     return code;
   }
@@ -172,7 +163,6 @@ absl::StatusOr<int> RunAttached(Session& session, const Arguments& arguments,
                               "` ends it"));
     return kOk;
   }
-  if (spec.auto_remove()) WaitUntilRemoved(session, id);
   return *exit_code;
 }
 
