@@ -315,7 +315,8 @@ class NetworkTest : public testing::Test {
 
   void StartRuntime(const std::set<std::string>& live) {
     static const std::string kSchema = absl::StrCat(kNetworkSchema, EventLog::kSchema);
-    static const sqlite::Migration kMigrations[] = {{1, kSchema.c_str()}};
+    static const sqlite::Migration kMigrations[] = {{1, kSchema.c_str()},
+                                                    {2, kNetworkUserIdsSchema}};
     auto db = sqlite::Database::Open(directory_ + "/test.db", kMigrations);
     ASSERT_TRUE(db.ok()) << db.status();
     db_ = *std::move(db);

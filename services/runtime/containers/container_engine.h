@@ -197,6 +197,8 @@ class ContainerEngine {
     int64_t log_bytes = 0;
   };
   absl::StatusOr<DiskUsage> ReadDiskUsage();
+  // What of this host makes containers less than they should be, as sentences.
+  std::vector<std::string> Warnings() const;
   absl::StatusOr<std::vector<ContainerRecord>> ListAll();
 
  private:

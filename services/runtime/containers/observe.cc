@@ -106,6 +106,13 @@ int64_t LogBytes(const ContainerDir& dir) {
 
 }  // namespace
 
+std::vector<std::string> ContainerEngine::Warnings() const {
+  if (user_namespaces_.obstacle().empty()) return {};
+  return {
+      absl::StrCat("root of a container is root of the host, for user namespaces cannot be used: ",
+                   user_namespaces_.obstacle())};
+}
+
 absl::StatusOr<std::vector<ContainerProcess>> ContainerEngine::ListProcesses(
     absl::string_view reference) {
   ASSIGN_OR_RETURN(ContainerRecord record, Get(reference));

@@ -7,8 +7,10 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "libs/linux/capability/capability.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
@@ -366,10 +368,24 @@ void WriteNamespaces(Json& json, const OciInput& input) {
   }
 }
 
+// A range "FIRST LAST" within the ids of a user namespace; anything else as it is.
+std::string Clamped(const std::string& range) {
+  std::vector<std::string> words = absl::StrSplit(range, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+  uint32_t first = 0, last = 0;
+  if (words.size() != 2 || !absl::SimpleAtoi(words[0], &first) ||
+      !absl::SimpleAtoi(words[1], &last) || first >= kIdsOfOne) {
+    return range;
+  }
+  return absl::StrCat(first, " ", std::min(last, kIdsOfOne - 1));
+}
+
 void WriteSysctls(Json& json, const OciInput& input) {
   // What each container has (low ports and ping without a capability) its network namespace brings.
   std::map<std::string, std::string> sysctls(input.spec.sysctls().begin(),
                                              input.spec.sysctls().end());
+  // "All groups" is written with numbers that a user namespace does not have.
+  auto ping = sysctls.find("net.ipv4.ping_group_range");
+  if (ping != sysctls.end() && !input.userns_path.empty()) ping->second = Clamped(ping->second);
   if (sysctls.empty()) return;
   json.Object("sysctl", [&] {
     for (const auto& [key, value] : sysctls) json.Text(key, value);

@@ -78,6 +78,10 @@ TEST(OciConfigTest, AUserNamespaceIsJoinedAndMapsWhatIsBound) {
   EXPECT_STREQ(namespaces[namespaces.Size() - 1]["path"].GetString(), "/run/userns/abc");
   EXPECT_EQ(config["linux"]["uidMappings"][0]["hostID"].GetInt(), 1 << 30);
   EXPECT_EQ(config["linux"]["gidMappings"][0]["size"].GetInt(), 65536);
+  // As many compose files have it.
+  (*input.spec.mutable_sysctls())["net.ipv4.ping_group_range"] = "0 2147483647";
+  config = Parse(BuildOciConfig(input));
+  EXPECT_STREQ(config["linux"]["sysctl"]["net.ipv4.ping_group_range"].GetString(), "0 65535");
 }
 
 TEST(OciConfigTest, HoldsDockersFourteenCapabilities) {

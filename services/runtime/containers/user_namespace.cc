@@ -66,6 +66,9 @@ std::string SpecObstacle(const v1::ContainerSpec& spec, const ResolvedUser& user
     if (absl::EndsWith(mount.propagation(), "shared")) {
       return absl::StrCat("its mounts below ", mount.target(), " are shared with the host");
     }
+    if (absl::EndsWith(mount.propagation(), "slave")) {
+      return absl::StrCat("mounts of the host come in below ", mount.target());
+    }
   }
   std::string obstacle = CapabilityObstacle(spec);
   return obstacle.empty() ? IdObstacle(user) : obstacle;

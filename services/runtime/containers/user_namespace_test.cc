@@ -46,7 +46,13 @@ TEST(UserNamespaceTest, WhatCountsOnTheHostOnlyIsNamed) {
          mount->set_target("/mnt");
          mount->set_propagation("rshared");
        },
-       "its mounts below /mnt are shared with the host"}};
+       "its mounts below /mnt are shared with the host"},
+      {[](auto& spec) {
+         v1::Mount* mount = spec.add_mounts();
+         mount->set_target("/mnt");
+         mount->set_propagation("rslave");
+       },
+       "mounts of the host come in below /mnt"}};
   for (const auto& [change, obstacle] : kCases) {
     v1::ContainerSpec spec = Plain();
     change(spec);

@@ -1,5 +1,7 @@
 #include "services/runtime/networks/id_ranges.h"
 
+#include <random>
+
 #include "absl/strings/str_cat.h"
 
 namespace darse::runtime {
@@ -7,6 +9,9 @@ namespace darse::runtime {
 ns::IdMaps MapsFrom(uint32_t first) {
   return {.uids = {{0, first, kIdsOfOne}}, .gids = {{0, first, kIdsOfOne}}};
 }
+
+// Anywhere: after a damaged database nobody knows what the containers have that still run.
+IdRanges::IdRanges() : next_(std::random_device()() % kIdRanges) {}
 
 absl::StatusOr<uint32_t> IdRanges::Take() {
   absl::MutexLock lock(&mu_);

@@ -24,6 +24,7 @@ ns::IdMaps MapsFrom(uint32_t first);
 // at once. Thread-safe.
 class IdRanges {
  public:
+  IdRanges();
   // RESOURCE_EXHAUSTED when all are in use.
   absl::StatusOr<uint32_t> Take();
   // One more user of a range, of this process or of one before.
@@ -32,7 +33,7 @@ class IdRanges {
 
  private:
   absl::Mutex mu_;
-  uint32_t next_ ABSL_GUARDED_BY(mu_) = 0;
+  uint32_t next_ ABSL_GUARDED_BY(mu_);
   // By first id.
   std::map<uint32_t, int> users_ ABSL_GUARDED_BY(mu_);
 };

@@ -71,6 +71,7 @@ absl::Status NodeRpc::FillNode(v1::GetNodeResponse& response) {
   response.set_images(static_cast<int32_t>(images.size()));
   for (const std::string& warning : facts.warnings) response.add_warnings(warning);
   for (const std::string& warning : networks_.Warnings()) response.add_warnings(warning);
+  for (const std::string& warning : containers_.Warnings()) response.add_warnings(warning);
   response.set_node_id(facts.node_id);
   return absl::OkStatus();
 }
