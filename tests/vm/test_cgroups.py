@@ -55,7 +55,7 @@ section exec darse exec web sh -c 'cat /proc/self/cgroup; cat /sys/fs/cgroup/cgr
 sh_section users 'darse run --rm --userns=private -v files:/files busybox:1 sh -c "
   cat /proc/self/uid_map; touch /bin/new /files/new; stat -c %u:%g /bin/new /files/new /etc/hosts"
   stat -c %u:%g /var/lib/darse/runtime/volumes/files/_data/new
-  darse inspect web | grep -A 2 UserNamespace; darse status'
+  darse inspect web | grep -A 2 UserNamespace; darse info'
 section stats darse stats --no-stream web
 sh_section update 'darse update -m 32m --memory-swap 32m web && darse exec web cat /sys/fs/cgroup/memory.max'
 sh_section pause 'darse pause web && darse ps | grep Paused && darse unpause web && darse exec web true'
