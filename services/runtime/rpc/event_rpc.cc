@@ -1,11 +1,16 @@
 #include "services/runtime/rpc/event_rpc.h"
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "libs/base/status_macros.h"
+#include "libs/rpc/executor.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
 #include "services/runtime/rpc/container_proto.h"
@@ -25,6 +30,28 @@ void EventToProto(const Event& event, v1::Event& proto) {
   proto.set_actor(event.actor);
 }
 
+// Wakes a stream that long after the first reason to: what comes meanwhile goes with it.
+class GatheringWaker {
+ public:
+  GatheringWaker(std::shared_ptr<rpc::Waker> waker, absl::Duration gather)
+      : waker_(std::move(waker)), gather_(gather) {}
+
+  void operator()() const {
+    if (gather_ <= absl::ZeroDuration()) return waker_->Wake();
+    if (waiting_->exchange(true)) return;
+    rpc::Executor::Process().Run([waker = waker_, gather = gather_, waiting = waiting_] {
+      absl::SleepFor(gather);
+      *waiting = false;
+      waker->Wake();
+    });
+  }
+
+ private:
+  std::shared_ptr<rpc::Waker> waker_;
+  absl::Duration gather_;
+  std::shared_ptr<std::atomic<bool>> waiting_ = std::make_shared<std::atomic<bool>>(false);
+};
+
 }  // namespace
 
 grpc::ServerWriteReactor<v1::WatchEventsResponse>* EventRpc::WatchEvents(
@@ -32,7 +59,8 @@ grpc::ServerWriteReactor<v1::WatchEventsResponse>* EventRpc::WatchEvents(
   auto waker = std::make_shared<rpc::Waker>();
   std::unique_ptr<EventLog::Subscription> subscription;
   bool follow = request->follow();
-  if (follow) subscription = events_.Subscribe([waker] { waker->Wake(); });
+  absl::Duration gather = std::min(FromProto(request->gather()), absl::Seconds(1));
+  if (follow) subscription = events_.Subscribe(GatheringWaker(waker, gather));
   return rpc::StreamFrom<v1::WatchEventsResponse>(
       waker,
       [this, follow, subscription = std::move(subscription), cursor = request->after_sequence(),
