@@ -1,13 +1,11 @@
 #include "services/runtime/containers/health_policy.h"
 
+#include "services/runtime/containers/proto_duration.h"
+
 namespace darse::runtime {
 namespace {
 
 constexpr size_t kMaxOutput = 4 << 10;
-
-absl::Duration ToDuration(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
 
 bool InStartPeriod(const HealthPlan& plan, const HealthRecord& health,
                    absl::Time container_started_at, absl::Time at) {

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "libs/base/status_macros.h"
+#include "services/runtime/containers/proto_duration.h"
 
 namespace darse::runtime {
 namespace {
@@ -338,10 +339,7 @@ absl::Status CheckRestartPolicy(const v1::RestartPolicy& policy, bool auto_remov
   if (!restarts && (policy.max_retries() > 0 || policy.has_window() || policy.has_delay())) {
     return Bad("restart_policy", "max_retries, window and delay are for one that restarts");
   }
-  auto duration = [](const google::protobuf::Duration& proto) {
-    return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
-  };
-  absl::Duration window = duration(policy.window()), delay = duration(policy.delay());
+  absl::Duration window = ToDuration(policy.window()), delay = ToDuration(policy.delay());
   if (policy.has_window() && (window < absl::Milliseconds(1) || window > absl::Hours(365 * 24))) {
     return Bad("restart_policy", "window is not between a millisecond and a year");
   }

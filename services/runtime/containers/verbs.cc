@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "services/runtime/containers/container_engine.h"
+#include "services/runtime/containers/proto_duration.h"
 #include "services/runtime/containers/spec_check.h"
 #include "services/runtime/shims/shim_policy.h"
 
@@ -20,8 +21,7 @@ constexpr absl::Duration kKillTimeout = absl::Seconds(30);
 absl::Duration StopTimeout(const ContainerRecord& record, std::optional<absl::Duration> timeout) {
   if (timeout) return *timeout;
   if (!record.merged.has_stop_timeout()) return kDefaultStopTimeout;
-  return absl::Seconds(record.merged.stop_timeout().seconds()) +
-         absl::Nanoseconds(record.merged.stop_timeout().nanos());
+  return ToDuration(record.merged.stop_timeout());
 }
 
 absl::Status About(const ContainerRecord& record, absl::string_view doing, absl::Status status) {
