@@ -19,6 +19,8 @@ from instance.build import bazel, build  # noqa: E402
 
 TESTS = {"cgroup_contract_test": "libs/linux/cgroup", "overlay_test": "libs/linux/mount", "shim_test": "services/shim"}
 
+# A container's standard output and error are two streams, without an order between them: what looks at the order joins
+# them inside.
 SECTIONS = """
 section() { name=$1; shift; echo "=== $name"; "$@" 2>&1; echo "=== exit $?"; }
 sh_section() { name=$1; echo "=== $name"; sh -c "$2" 2>&1; echo "=== exit $?"; }
@@ -45,10 +47,10 @@ ends darse images
 section status darse status
 section import darse import /busybox.tar busybox:1
 sh_section limits 'darse run --rm -m 64m --memory-swap 64m --cpus 0.5 --pids-limit 20 busybox:1 sh -c "
-  cat /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max cpu.max pids.max; echo x > memory.max"'
+  exec 2>&1; cat /proc/self/cgroup; cd /sys/fs/cgroup; cat memory.max cpu.max pids.max; echo x > memory.max"'
 sh_section oom 'darse run --name oom -m 16m busybox:1 tail /dev/zero; echo "code $?"; darse inspect oom | grep OOMKilled'
 sh_section devices 'darse run --rm --userns=host busybox:1 sh -c "
-  mknod /tmp/mem c 1 1; mknod /tmp/zero c 1 5; head -c 1 /tmp/zero | wc -c; head -c 1 /tmp/mem || echo refused"'
+  exec 2>&1; mknod /tmp/mem c 1 1; mknod /tmp/zero c 1 5; head -c 1 /tmp/zero | wc -c; head -c 1 /tmp/mem || echo refused"'
 darse run -d --name web -p 8080:80 busybox:1 httpd -f -p 80 -h /etc > /dev/null
 sh_section port 'for i in $(seq 50); do wget -qO- http://127.0.0.1:8080/passwd && exit 0; sleep 0.1; done; exit 1'
 section exec darse exec web sh -c 'cat /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs'
