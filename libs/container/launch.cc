@@ -33,6 +33,13 @@
 namespace darse::container {
 namespace {
 
+// Empty without control groups.
+absl::StatusOr<std::string> CgroupPath(const Spec& spec, const cgroup::CgroupDriver* cgroups,
+                                       const std::string& id) {
+  if (cgroups == nullptr) return std::string();
+  return cgroups->Resolve(spec.cgroups_path, id);
+}
+
 // The directories that a container sees below /sys/fs/cgroup.
 absl::StatusOr<std::map<std::string, std::string>> CgroupDirectories(
     const cgroup::CgroupDriver& cgroups, const std::string& path) {
@@ -327,14 +334,9 @@ bool NeedsProcessBetween(const InitPlan& plan) {
 
 }  // namespace
 
-absl::StatusOr<std::string> CgroupPath(const Spec& spec, const std::string& id) {
-  return cgroup::NormalizePath(spec.cgroups_path.empty() ? absl::StrCat("darse/", id)
-                                                         : spec.cgroups_path);
-}
-
 absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
                                 const LaunchOptions& options) {
-  absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, options.id);
+  absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, cgroups, options.id);
   RETURN_IF_ERROR(AtStep("cgroup", cgroup_path.status()));
   InitPlan plan;
   RETURN_IF_ERROR(PlanInit(spec, cgroups, *cgroup_path, options, plan));
@@ -456,7 +458,7 @@ namespace {
 
 absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
                               const JoinOptions& options) {
-  absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, options.id);
+  absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, cgroups, options.id);
   RETURN_IF_ERROR(AtStep("cgroup", cgroup_path.status()));
   ExecPlan plan = {.process = &options.process,
                    .options = &options,

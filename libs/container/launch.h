@@ -59,9 +59,6 @@ struct Launched {
 absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
                                 const LaunchOptions& options);
 
-// Where `spec` puts the container: linux.cgroupsPath, else "darse/<id>".
-absl::StatusOr<std::string> CgroupPath(const Spec& spec, const std::string& id);
-
 struct JoinOptions {
   std::string id;
   std::string bundle;  // a seccomp agent is told

@@ -97,7 +97,7 @@ absl::Status RunStart(const StartJob& job, int socket, bool in_cgroup) {
   for (const std::string& warning : launched->warnings) {
     RETURN_IF_ERROR(container::SendSync(socket, 'W', warning));
   }
-  ASSIGN_OR_RETURN(std::string path, container::CgroupPath(*spec, job.config->id));
+  ASSIGN_OR_RETURN(std::string path, (*cgroups)->Resolve(spec->cgroups_path, job.config->id));
   const container::NamespaceEntry* pid = spec->FindNamespace(CLONE_NEWPID);
   bool own = pid != nullptr && pid->path.empty();
   return container::SendSync(socket, 'S', absl::StrCat(launched->pid, " ", own ? 1 : 0, " ", path),

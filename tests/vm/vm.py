@@ -39,13 +39,43 @@ for m in $(cat /modules); do insmod $m 2>/dev/null; done
 ip link set lo up
 dmesg -n 1
 cd /
+exec @INIT@
+"""
+
+THIRD = """#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+cd /
 echo VM-BEGIN
 sh /script
 echo "VM-END $?"
 poweroff -f
 """
 
-# How control groups are mounted: what users have, what they had, and what systemd's hybrid mode makes.
+# With systemd as the first process, whose only unit is the script. It mounts the control groups.
+SYSTEMD = "/usr/lib/systemd/systemd"
+SYSTEMD_PROGRAMS = [SYSTEMD, "/usr/bin/systemctl", "/usr/bin/dbus-daemon"]
+SYSTEMD_FILES = {
+    "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+    "etc/os-release": "ID=test\n",
+    "etc/systemd/system/default.target": "[Unit]\nDefaultDependencies=no\nWants=script.service\n",
+    "etc/systemd/system/script.service":
+        "[Unit]\nDefaultDependencies=no\n"
+        "[Service]\nExecStart=/third\nStandardOutput=tty\nStandardError=tty\nTTYPath=/dev/console\nTimeoutStartSec=infinity\n",
+    "etc/systemd/system/dbus.service":
+        "[Unit]\nDefaultDependencies=no\n"
+        "[Service]\nType=notify\n"
+        "ExecStart=/usr/bin/dbus-daemon --config-file=/etc/bus.conf --address=systemd: --nofork --nopidfile --systemd-activation\n",
+    "etc/systemd/system/dbus.socket":
+        "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=/run/dbus/system_bus_socket\n",
+    "etc/bus.conf":
+        "<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>"
+        "<auth>EXTERNAL</auth><policy context='default'><allow own='*'/><allow user='*'/>" + "".join(
+            f"<allow send_type='{kind}'/><allow receive_type='{kind}'/>"
+            for kind in ("method_call", "method_return", "error", "signal")) + "</policy></busconfig>\n",
+}
+
+# By name: the kernel's arguments, and how control groups are mounted: what users have, what they had, and what systemd's
+# hybrid mode makes; then the latter two as systemd itself makes them.
 CGROUPS = {
     "v2": ("cgroup_no_v1=all", """
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -68,6 +98,8 @@ mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
 mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
 mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
 """),
+    "systemd": ("systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all", None),
+    "systemd-hybrid": ("systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=0", None),
 }
 
 
@@ -136,7 +168,14 @@ def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2"
         for applet in applets:
             if applet != "busybox":
                 os.symlink("busybox", os.path.join(root, "bin", applet))
-        for name, path in dict(programs).items():
+        programs = dict(programs)
+        texts = {"init": INIT, "second": SECOND.replace("@CGROUPS@", mounts or "").replace("@INIT@", SYSTEMD if mounts is None else "/third"),
+                 "third": THIRD, "script": script, "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n",
+                 "etc/resolv.conf": "", "etc/hosts": "127.0.0.1 localhost\n"}
+        if mounts is None:
+            programs |= {path: path for path in SYSTEMD_PROGRAMS}
+            texts |= SYSTEMD_FILES
+        for name, path in programs.items():
             os.makedirs(os.path.dirname(root + name), exist_ok=True)
             shutil.copy(path, root + name)
             for library in _libraries(path):
@@ -152,12 +191,12 @@ def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2"
             name = f"/modules.d/{number:02d}-{os.path.basename(module)}"
             shutil.copy(os.path.join(modules, module), root + name)
             names.append(name)
-        for path, text in (("init", INIT), ("second", SECOND.replace("@CGROUPS@", mounts)), ("script", script), ("modules", "\n".join(names) + "\n"),
-                           ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("etc/group", "root:x:0:\n"),
-                           ("etc/resolv.conf", ""), ("etc/hosts", "127.0.0.1 localhost\n")):
+        texts["modules"] = "\n".join(names) + "\n"
+        for path, text in texts.items():
+            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
             with open(os.path.join(root, path), "w", encoding="utf-8") as out:
                 out.write(text)
-        for path in ("init", "second"):
+        for path in ("init", "second", "third"):
             os.chmod(os.path.join(root, path), 0o755)
         initrd = os.path.join(work, "initrd")
         with open(initrd, "wb") as out:

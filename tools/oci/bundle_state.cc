@@ -127,6 +127,8 @@ absl::Status StateDirectory::Write(const BundleState& state, const std::string& 
   writer.Uint64(state.pid_start_time);
   writer.Key("own_pid_namespace");
   writer.Bool(state.own_pid_namespace);
+  writer.Key("systemd_cgroup");
+  writer.Bool(state.systemd_cgroup);
   writer.EndObject();
   RETURN_IF_ERROR(WriteFile(Path(state.id, "config.json"), config_json));
   return WriteFile(Path(state.id, "state.json"), buffer.GetString());
@@ -148,13 +150,17 @@ absl::StatusOr<BundleState> StateDirectory::Read(const std::string& id) const {
       !document.HasMember("own_pid_namespace") || !document["own_pid_namespace"].IsBool()) {
     return bad();
   }
+  // Missing in what an older darse-oci wrote.
+  auto systemd = document.FindMember("systemd_cgroup");
   return BundleState{.id = document["id"].GetString(),
                      .bundle = document["bundle"].GetString(),
                      .created = document["created"].GetString(),
                      .cgroup_path = document["cgroup_path"].GetString(),
                      .pid = document["pid"].GetInt64(),
                      .pid_start_time = document["pid_start_time"].GetUint64(),
-                     .own_pid_namespace = document["own_pid_namespace"].GetBool()};
+                     .own_pid_namespace = document["own_pid_namespace"].GetBool(),
+                     .systemd_cgroup = systemd != document.MemberEnd() && systemd->value.IsBool() &&
+                                       systemd->value.GetBool()};
 }
 
 absl::StatusOr<container::Spec> StateDirectory::ReadSpec(const std::string& id) const {

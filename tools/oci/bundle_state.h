@@ -22,6 +22,7 @@ struct BundleState {
   int64_t pid = 0;
   uint64_t pid_start_time = 0;  // field 22 of /proc/<pid>/stat: a pid alone may be another's by now
   bool own_pid_namespace = false;
+  bool systemd_cgroup = false;  // cgroup_path is a scope of systemd's
 };
 
 class StateDirectory {

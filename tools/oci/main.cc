@@ -10,8 +10,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/reason.h"
+#include "libs/base/status_macros.h"
 #include "libs/base/unique_fd.h"
 #include "libs/linux/cgroup/no_cgroups.h"
+#include "libs/linux/cgroup/systemd_cgroup_driver.h"
 #include "libs/linux/mount/sealed_program.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
@@ -35,7 +37,7 @@ const std::map<std::string, Verb>& Verbs() {
 
 constexpr char kUsage[] =
     "usage: darse-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug]\n"
-    "                 [--rootless true|false|auto] COMMAND ...\n"
+    "                 [--systemd-cgroup] [--rootless true|false|auto] COMMAND ...\n"
     "commands: create start state kill delete run exec list ps pause resume update events features "
     "spec\n";
 
@@ -102,7 +104,6 @@ int Main(const Args& args) {
     LogError(*flags, why);
     return 1;
   };
-  if (flags->Has("systemd-cgroup")) return refuse("--systemd-cgroup: Darse does not do this yet");
   std::string rootless = flags->Value("rootless", "auto");
   if (rootless != "auto" && rootless != "true" && rootless != "false") {
     return refuse("--rootless: true, false or auto");
@@ -110,7 +111,11 @@ int Main(const Args& args) {
   std::string name = flags->positional[0];
   auto verb = Verbs().find(name);
   if (verb == Verbs().end()) return refuse(absl::StrCat("unknown command ", name, "\n", kUsage));
-  Globals globals = {.rootless = rootless == "auto" ? geteuid() != 0 : rootless == "true"};
+  Globals globals = {.rootless = rootless == "auto" ? geteuid() != 0 : rootless == "true",
+                     .systemd_cgroup = flags->Has("systemd-cgroup")};
+  if (globals.rootless && globals.systemd_cgroup) {
+    return refuse("--systemd-cgroup: a rootless container has no cgroup");
+  }
   globals.root = flags->Value("root", DefaultRoot(globals.rootless));
   absl::StatusOr<int> done =
       verb->second(globals, Args(flags->positional.begin() + 1, flags->positional.end()));
@@ -124,7 +129,17 @@ int Main(const Args& args) {
 
 absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals) {
   if (globals.rootless) return cgroup::NoCgroups();
-  return cgroup::OpenHostCgroups();
+  ASSIGN_OR_RETURN(std::unique_ptr<cgroup::CgroupDriver> kernel, cgroup::OpenHostCgroups());
+  if (!globals.systemd_cgroup) return kernel;
+  ASSIGN_OR_RETURN(std::unique_ptr<systemd::UnitManager> manager, systemd::ConnectToSystemd());
+  return std::make_unique<cgroup::SystemdCgroupDriver>(std::move(kernel), std::move(manager));
+}
+
+absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals,
+                                                                  const BundleState& state) {
+  Globals as_made = globals;
+  as_made.systemd_cgroup = state.systemd_cgroup;
+  return OpenCgroups(as_made);
 }
 
 }  // namespace darse::ocitool

@@ -55,8 +55,8 @@ absl::StatusOr<int> Features(const Globals&, const Args&) {
   Strings(json, "capabilities", capability::Names(capability::KernelSet()));
   json.Key("cgroup");
   json.StartObject();
-  for (const char* key : {"v1", "v2", "rdma"}) Bool(json, key, true);
-  for (const char* key : {"systemd", "systemdUser"}) Bool(json, key, false);
+  for (const char* key : {"v1", "v2", "rdma", "systemd"}) Bool(json, key, true);
+  Bool(json, "systemdUser", false);
   json.EndObject();
   json.Key("seccomp");
   json.StartObject();

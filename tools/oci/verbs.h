@@ -7,18 +7,23 @@
 
 #include "absl/status/statusor.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
+#include "tools/oci/bundle_state.h"
 
 namespace darse::ocitool {
 
 struct Globals {
   std::string root = "/run/darse-oci";
   bool rootless = false;
+  bool systemd_cgroup = false;
 };
 using Args = std::vector<std::string>;
 
 inline constexpr char kSpecVersion[] = "1.3.0";
 
+// For a container to be made, and for one that is there: by systemd if it was made so.
 absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals);
+absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals,
+                                                                  const BundleState& state);
 
 absl::StatusOr<int> Create(const Globals& globals, const Args& args);
 absl::StatusOr<int> Run(const Globals& globals, const Args& args);

@@ -40,7 +40,7 @@ absl::StatusOr<Found> Find(const Globals& globals, const Flags& flags) {
   if (flags.positional.empty()) return absl::InvalidArgumentError("takes a container id");
   Found found = {.states = StateDirectory(globals.root)};
   ASSIGN_OR_RETURN(found.state, found.states.Read(flags.positional[0]));
-  ASSIGN_OR_RETURN(found.cgroups, OpenCgroups(globals));
+  ASSIGN_OR_RETURN(found.cgroups, OpenCgroups(globals, found.state));
   return found;
 }
 
@@ -143,7 +143,7 @@ absl::StatusOr<int> List(const Globals& globals, const Args& args) {
       continue;
     }
     Found found = {.states = states, .state = *state};
-    ASSIGN_OR_RETURN(found.cgroups, OpenCgroups(globals));
+    ASSIGN_OR_RETURN(found.cgroups, OpenCgroups(globals, found.state));
     if (format == "json") {
       WriteState(json, found);
       continue;

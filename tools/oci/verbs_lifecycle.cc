@@ -98,6 +98,7 @@ absl::StatusOr<Created> CreateContainer(const Globals& globals, const Flags& fla
         "linux.namespaces: without root a container needs a user namespace (darse-oci spec "
         "--rootless makes such a config.json)");
   }
+  ASSIGN_OR_RETURN(std::string cgroup_path, cgroups->Resolve(created.spec.cgroups_path, id));
   RETURN_IF_ERROR(states.Create(id));
   absl::Cleanup undo = [&] { states.Remove(id); };
   ASSIGN_OR_RETURN(UniqueFd gate, states.ListenAtGate(id));
@@ -114,13 +115,10 @@ absl::StatusOr<Created> CreateContainer(const Globals& globals, const Flags& fla
   absl::Cleanup undo_process = [&] {
     kill(created.launched.pid, SIGKILL);
     waitpid(created.launched.pid, nullptr, 0);
-    if (absl::StatusOr<std::string> path = container::CgroupPath(created.spec, id); path.ok()) {
-      cgroups->Delete(*path).IgnoreError();
-    }
+    cgroups->Delete(cgroup_path).IgnoreError();
   };
   Warn(created.launched.warnings);
   if (!console.empty()) RETURN_IF_ERROR(SendConsole(console, created.launched.terminal.get()));
-  ASSIGN_OR_RETURN(std::string cgroup_path, container::CgroupPath(created.spec, id));
   const container::NamespaceEntry* pid = created.spec.FindNamespace(CLONE_NEWPID);
   created.state = {.id = id,
                    .bundle = bundle,
@@ -128,7 +126,8 @@ absl::StatusOr<Created> CreateContainer(const Globals& globals, const Flags& fla
                    .cgroup_path = cgroup_path,
                    .pid = created.launched.pid,
                    .pid_start_time = ProcessStartTime(created.launched.pid),
-                   .own_pid_namespace = pid != nullptr && pid->path.empty()};
+                   .own_pid_namespace = pid != nullptr && pid->path.empty(),
+                   .systemd_cgroup = globals.systemd_cgroup};
   RETURN_IF_ERROR(states.Write(created.state, json));
   RETURN_IF_ERROR(WritePidFile(flags, created.launched.pid));
   std::move(undo_process).Cancel();
@@ -169,7 +168,7 @@ bool WaitUntilGone(const BundleState& state, int milliseconds) {
 
 absl::Status DeleteContainer(const Globals& globals, const BundleState& state, bool force) {
   StateDirectory states(globals.root);
-  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals));
+  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals, state));
   std::string status = states.Status(state, cgroups.get());
   // A created container has run nothing of the user's: it may go, as with runc.
   if (status != "stopped" && status != "created" && !force) {
@@ -292,7 +291,7 @@ absl::StatusOr<int> Kill(const Globals& globals, const Args& args) {
   ASSIGN_OR_RETURN(int signal, ParseSignal(words.size() == 2 ? words[1] : "TERM"));
   StateDirectory states(globals.root);
   ASSIGN_OR_RETURN(BundleState state, states.Read(words[0]));
-  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals));
+  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals, state));
   if (all || !state.own_pid_namespace) {
     if (signal == SIGKILL) {
       RETURN_IF_ERROR(cgroups->KillAll(state.cgroup_path));
@@ -326,7 +325,7 @@ absl::StatusOr<int> Exec(const Globals& globals, const Args& args) {
   StateDirectory states(globals.root);
   ASSIGN_OR_RETURN(BundleState state, states.Read(flags.positional[0]));
   ASSIGN_OR_RETURN(Spec spec, states.ReadSpec(state.id));
-  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals));
+  ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals, state));
   std::string status = states.Status(state, cgroups.get());
   // In a created one too, as runc: all is in place but the program.
   if (status == "stopped" || (status == "paused" && !flags.Has("ignore-paused"))) {

@@ -1,5 +1,5 @@
-// What every driver must do. Runs against the fake and against this host's kernel, whichever
-// version it has.
+// What every driver must do. Runs against the fake, against this host's kernel, whichever version
+// it has, and through systemd where that runs.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +12,8 @@
 #include "gtest/gtest.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/linux/cgroup/fake_cgroup_driver.h"
+#include "libs/linux/cgroup/systemd_cgroup_driver.h"
+#include "libs/linux/systemd/unit_manager.h"
 
 namespace darse::cgroup {
 namespace {
@@ -19,18 +21,28 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-enum class Which { kFake, kHost };
+enum class Which { kFake, kHost, kSystemd };
 
 class CgroupContractTest : public testing::TestWithParam<Which> {
  protected:
   CgroupContractTest()
-      : parent_(absl::StrCat("darse-test-", getpid(), "-", ++counter_)), path_(parent_ + "/one") {
+      : parent_(absl::StrCat("darsetest", getpid(), "x", ++counter_,
+                             GetParam() == Which::kSystemd ? ".slice" : "")),
+        path_(absl::StrCat(parent_, "/one-", getpid(), ".scope")) {
     if (GetParam() == Which::kFake) {
       driver_ = std::make_unique<FakeCgroupDriver>();
     } else {
       absl::StatusOr<std::unique_ptr<CgroupDriver>> host = OpenHostCgroups();
       EXPECT_TRUE(host.ok()) << host.status();
       driver_ = *std::move(host);
+    }
+    if (GetParam() == Which::kSystemd) {
+      absl::StatusOr<std::unique_ptr<systemd::UnitManager>> manager = systemd::ConnectToSystemd();
+      if (manager.ok()) {
+        driver_ = std::make_unique<SystemdCgroupDriver>(std::move(driver_), *std::move(manager));
+      } else {
+        missing_ = std::string(manager.status().message());
+      }
     }
     child_ = fork();
     if (child_ == 0) {
@@ -41,6 +53,9 @@ class CgroupContractTest : public testing::TestWithParam<Which> {
     driver_->KillAll(parent_).IgnoreError();
     EndChild();
     EXPECT_TRUE(driver_->Delete(parent_).ok());
+  }
+  void SetUp() override {
+    if (!missing_.empty()) GTEST_SKIP() << missing_;
   }
   void EndChild() {
     if (child_ == 0) return;
@@ -53,6 +68,7 @@ class CgroupContractTest : public testing::TestWithParam<Which> {
   std::unique_ptr<CgroupDriver> driver_;
   const std::string parent_, path_;
   pid_t child_ = 0;
+  std::string missing_;
 };
 
 TEST_P(CgroupContractTest, CreateMakesParentsAndMayBeRepeated) {
@@ -110,7 +126,7 @@ TEST_P(CgroupContractTest, KillAllKillsTheFrozenToo) {
   ASSERT_TRUE(driver_->Attach(path_, child_).ok());
   ASSERT_TRUE(driver_->Freeze(path_).ok());
   ASSERT_TRUE(driver_->KillAll(path_).ok());
-  if (GetParam() == Which::kHost) {
+  if (GetParam() != Which::kFake) {
     int status = 0;
     ASSERT_EQ(waitpid(child_, &status, 0), child_);
     EXPECT_TRUE(WIFSIGNALED(status));
@@ -131,9 +147,11 @@ TEST_P(CgroupContractTest, DeleteTakesWhatIsBelowButNoProcesses) {
   EXPECT_FALSE(driver_->Exists(parent_));
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, CgroupContractTest, testing::Values(Which::kFake, Which::kHost),
+INSTANTIATE_TEST_SUITE_P(Drivers, CgroupContractTest,
+                         testing::Values(Which::kFake, Which::kHost, Which::kSystemd),
                          [](const testing::TestParamInfo<Which>& which) {
-                           return which.param == Which::kFake ? "Fake" : "Host";
+                           if (which.param == Which::kFake) return "Fake";
+                           return which.param == Which::kHost ? "Host" : "Systemd";
                          });
 
 }  // namespace

@@ -122,6 +122,11 @@ class CgroupDriver {
 
   // "v1", "hybrid", "v2" or "fake".
   virtual absl::string_view Mode() const = 0;
+  // Where a config.json with linux.cgroupsPath `cgroups_path` puts the container `id`: there, below
+  // the mounts, or "darse/<id>" if it is empty. INVALID_ARGUMENT if it is not what the driver
+  // takes.
+  virtual absl::StatusOr<std::string> Resolve(absl::string_view cgroups_path,
+                                              absl::string_view id) const;
   // With its parents. OK if it is there already.
   virtual absl::Status Create(const std::string& path) = 0;
   // Returns what could not be done as asked because the host lacks it, as sentences. NOT_FOUND

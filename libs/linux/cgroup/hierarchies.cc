@@ -55,6 +55,12 @@ absl::StatusOr<std::unique_ptr<CgroupDriver>> OpenHostCgroups() {
   return absl::UnimplementedError("cgroups: none are mounted on this host");
 }
 
+absl::StatusOr<std::string> CgroupDriver::Resolve(absl::string_view cgroups_path,
+                                                  absl::string_view id) const {
+  return NormalizePath(cgroups_path.empty() ? absl::StrCat("darse/", id)
+                                            : std::string(cgroups_path));
+}
+
 absl::StatusOr<std::string> NormalizePath(absl::string_view path) {
   std::string normal;
   for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {

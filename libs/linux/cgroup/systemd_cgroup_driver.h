@@ -1,0 +1,79 @@
+// Control groups that systemd makes: each is a transient scope in a slice. systemd is told the
+// limits that it knows, so that it does not undo them when it is reloaded; all are then written to
+// the kernel, by the driver of this host.
+//
+// A cgroup is named by its path here too: "system.slice/docker-ab12.scope". Those below a scope are
+// the container's own.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/linux/cgroup/cgroup_driver.h"
+#include "libs/linux/systemd/unit_manager.h"
+
+namespace darse::cgroup {
+
+// Not thread-safe.
+class SystemdCgroupDriver final : public CgroupDriver {
+ public:
+  SystemdCgroupDriver(std::unique_ptr<CgroupDriver> kernel,
+                      std::unique_ptr<systemd::UnitManager> manager)
+      : kernel_(std::move(kernel)), manager_(std::move(manager)) {}
+  ~SystemdCgroupDriver() override;
+
+  // The kernel's.
+  absl::string_view Mode() const override { return kernel_->Mode(); }
+  absl::StatusOr<std::string> Resolve(absl::string_view cgroups_path,
+                                      absl::string_view id) const override;
+  // There is no scope without a process: one of ours holds the place until another is attached.
+  absl::Status Create(const std::string& path) override;
+  absl::StatusOr<std::vector<std::string>> Apply(const std::string& path,
+                                                 const Limits& limits) override;
+  absl::Status Attach(const std::string& path, pid_t pid) override;
+  absl::StatusOr<std::vector<pid_t>> Processes(const std::string& path) override;
+  absl::Status Freeze(const std::string& path) override { return kernel_->Freeze(path); }
+  absl::Status Thaw(const std::string& path) override { return kernel_->Thaw(path); }
+  absl::StatusOr<bool> IsFrozen(const std::string& path) override {
+    return kernel_->IsFrozen(path);
+  }
+  absl::Status KillAll(const std::string& path) override;
+  absl::StatusOr<Stats> ReadStats(const std::string& path) override {
+    return kernel_->ReadStats(path);
+  }
+  absl::StatusOr<uint64_t> ReadOomKills(const std::string& path) override {
+    return kernel_->ReadOomKills(path);
+  }
+  absl::StatusOr<UniqueFd> WatchOom(const std::string& path) override {
+    return kernel_->WatchOom(path);
+  }
+  absl::Status Delete(const std::string& path) override;
+  bool Exists(const std::string& path) override { return kernel_->Exists(path); }
+  // UNIMPLEMENTED: systemd is the one to attach.
+  absl::StatusOr<UniqueFd> OpenDirectory(const std::string& path) override;
+
+ private:
+  void EndPlaceholder(const std::string& path);
+
+  const std::unique_ptr<CgroupDriver> kernel_;
+  const std::unique_ptr<systemd::UnitManager> manager_;
+  std::map<std::string, pid_t> placeholders_;  // by path
+};
+
+// The rest is pure.
+
+// "slice:prefix:name" is "prefix-name.scope" in the slice's directory; an empty slice is
+// system.slice. INVALID_ARGUMENT for anything else.
+absl::StatusOr<std::string> ScopePath(absl::string_view cgroups_path);
+// "a-b.slice" is "a.slice/a-b.slice", and "-.slice" is "".
+absl::StatusOr<std::string> SlicePath(absl::string_view slice);
+// What of `limits` systemd knows, in its names. `v2`: whose values are meant. `proc_devices`:
+// /proc/devices.
+absl::StatusOr<std::vector<systemd::Property>> PlanProperties(const Limits& limits, bool v2,
+                                                              absl::string_view proc_devices);
+// "0-2,5", lowest bit first. INVALID_ARGUMENT if it is no such list.
+absl::StatusOr<std::vector<uint8_t>> BitsOfList(absl::string_view list);
+
+}  // namespace darse::cgroup
