@@ -13,7 +13,7 @@
 #include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/linux/cgroup/fake_cgroup_driver.h"
 #include "libs/linux/cgroup/systemd_cgroup_driver.h"
-#include "libs/linux/systemd/unit_manager.h"
+#include "libs/linux/systemd/units.h"
 
 namespace darse::cgroup {
 namespace {
@@ -37,11 +37,11 @@ class CgroupContractTest : public testing::TestWithParam<Which> {
       driver_ = *std::move(host);
     }
     if (GetParam() == Which::kSystemd) {
-      absl::StatusOr<std::unique_ptr<systemd::UnitManager>> manager = systemd::ConnectToSystemd();
-      if (manager.ok()) {
-        driver_ = std::make_unique<SystemdCgroupDriver>(std::move(driver_), *std::move(manager));
+      absl::StatusOr<std::unique_ptr<systemd::Units>> units = systemd::ConnectToSystemd();
+      if (units.ok()) {
+        driver_ = std::make_unique<SystemdCgroupDriver>(std::move(driver_), *std::move(units));
       } else {
-        missing_ = std::string(manager.status().message());
+        missing_ = std::string(units.status().message());
       }
     }
     child_ = fork();

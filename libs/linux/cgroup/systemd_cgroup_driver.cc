@@ -268,11 +268,11 @@ absl::Status SystemdCgroupDriver::Create(const std::string& path) {
                                       {Mode() == "v2" ? "IOAccounting" : "BlockIOAccounting", true},
                                       // Else the machine's shutdown ends it before who uses it.
                                       {"DefaultDependencies", false}};
-  absl::Status started = manager_->StartScope(unit, pid, properties);
+  absl::Status started = units_->StartScope(unit, pid, properties);
   if (absl::IsAlreadyExists(started)) {
     // One that failed lingers; one that lives is joined.
-    RETURN_IF_ERROR(manager_->ForgetFailure(unit));
-    started = manager_->StartScope(unit, pid, properties);
+    RETURN_IF_ERROR(units_->ForgetFailure(unit));
+    started = units_->StartScope(unit, pid, properties);
     if (absl::IsAlreadyExists(started)) return absl::OkStatus();
   }
   RETURN_IF_ERROR(started);
@@ -288,12 +288,12 @@ absl::StatusOr<std::vector<std::string>> SystemdCgroupDriver::Apply(const std::s
   ASSIGN_OR_RETURN(std::string devices, ReadFile("/proc/devices"));
   ASSIGN_OR_RETURN(std::vector<Property> properties,
                    PlanProperties(limits, Mode() == "v2", devices));
-  if (!properties.empty()) RETURN_IF_ERROR(manager_->SetProperties(UnitOf(path), properties));
+  if (!properties.empty()) RETURN_IF_ERROR(units_->SetProperties(UnitOf(path), properties));
   return kernel_->Apply(path, limits);
 }
 
 absl::Status SystemdCgroupDriver::Attach(const std::string& path, pid_t pid) {
-  RETURN_IF_ERROR(manager_->Attach(UnitOf(path), pid));
+  RETURN_IF_ERROR(units_->Attach(UnitOf(path), pid));
   absl::Status attached = kernel_->Attach(path, pid);
   if (attached.ok()) EndPlaceholder(path);
   return attached;
@@ -318,7 +318,7 @@ absl::Status SystemdCgroupDriver::Delete(const std::string& path) {
         absl::StrCat("cgroup ", path, ": has ", pids->size(), " processes"));
   }
   EndPlaceholder(path);
-  RETURN_IF_ERROR(manager_->Stop(UnitOf(path)));
+  RETURN_IF_ERROR(units_->Stop(UnitOf(path)));
   return kernel_->Delete(path);
 }
 

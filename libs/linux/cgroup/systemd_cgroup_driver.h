@@ -12,16 +12,15 @@
 #include <vector>
 
 #include "libs/linux/cgroup/cgroup_driver.h"
-#include "libs/linux/systemd/unit_manager.h"
+#include "libs/linux/systemd/units.h"
 
 namespace darse::cgroup {
 
 // Not thread-safe.
 class SystemdCgroupDriver final : public CgroupDriver {
  public:
-  SystemdCgroupDriver(std::unique_ptr<CgroupDriver> kernel,
-                      std::unique_ptr<systemd::UnitManager> manager)
-      : kernel_(std::move(kernel)), manager_(std::move(manager)) {}
+  SystemdCgroupDriver(std::unique_ptr<CgroupDriver> kernel, std::unique_ptr<systemd::Units> units)
+      : kernel_(std::move(kernel)), units_(std::move(units)) {}
   ~SystemdCgroupDriver() override;
 
   // The kernel's.
@@ -58,7 +57,7 @@ class SystemdCgroupDriver final : public CgroupDriver {
   void EndPlaceholder(const std::string& path);
 
   const std::unique_ptr<CgroupDriver> kernel_;
-  const std::unique_ptr<systemd::UnitManager> manager_;
+  const std::unique_ptr<systemd::Units> units_;
   std::map<std::string, pid_t> placeholders_;  // by path
 };
 

@@ -5,13 +5,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libs/linux/cgroup/fake_cgroup_driver.h"
-#include "libs/linux/systemd/fake_unit_manager.h"
+#include "libs/linux/systemd/fake_units.h"
 
 namespace darse::cgroup {
 namespace {
 
 using systemd::FakeUnit;
-using systemd::FakeUnitManager;
+using systemd::FakeUnits;
 using systemd::Property;
 using systemd::Value;
 using testing::Contains;
@@ -113,7 +113,7 @@ class SystemdCgroupDriverTest : public testing::Test {
  protected:
   std::map<std::string, FakeUnit> units_;
   SystemdCgroupDriver driver_{std::make_unique<FakeCgroupDriver>(),
-                              std::make_unique<FakeUnitManager>(&units_)};
+                              std::make_unique<FakeUnits>(&units_)};
   const std::string path_ = "a.slice/a-b.slice/x-web.scope";
 };
 

@@ -28,9 +28,9 @@ struct Property {
 
 // Not thread-safe. Every call waits until systemd has done what it was asked for, DEADLINE_EXCEEDED
 // after half a minute. A value that systemd refuses is INVALID_ARGUMENT with its words.
-class UnitManager {
+class Units {
  public:
-  virtual ~UnitManager() = default;
+  virtual ~Units() = default;
 
   // A scope with one process in it, and what it will fork. ALREADY_EXISTS if it is there.
   virtual absl::Status StartScope(const std::string& unit, pid_t pid,
@@ -48,6 +48,6 @@ class UnitManager {
 
 // Over the system's bus, or systemd's own socket where there is no bus. UNAVAILABLE where systemd
 // does not run.
-absl::StatusOr<std::unique_ptr<UnitManager>> ConnectToSystemd();
+absl::StatusOr<std::unique_ptr<Units>> ConnectToSystemd();
 
 }  // namespace darse::systemd

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "libs/linux/systemd/unit_manager.h"
+#include "libs/linux/systemd/units.h"
 
 namespace darse::systemd {
 
@@ -14,10 +14,10 @@ struct FakeUnit {
   std::map<std::string, Value> properties;
 };
 
-class FakeUnitManager final : public UnitManager {
+class FakeUnits final : public Units {
  public:
   // `units` outlives it.
-  explicit FakeUnitManager(std::map<std::string, FakeUnit>* units) : units_(units) {}
+  explicit FakeUnits(std::map<std::string, FakeUnit>* units) : units_(units) {}
 
   absl::Status StartScope(const std::string& unit, pid_t pid,
                           const std::vector<Property>& properties) override {

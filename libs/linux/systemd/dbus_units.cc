@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/monotonic.h"
 #include "libs/base/status_macros.h"
-#include "libs/linux/systemd/unit_manager.h"
+#include "libs/linux/systemd/units.h"
 
 namespace darse::systemd {
 namespace {
@@ -132,10 +132,10 @@ void AppendProperties(DBusMessageIter* to, const std::vector<Property>& properti
   AppendPids(variant.get(), pid);
 }
 
-class DbusUnitManager final : public UnitManager {
+class DbusUnits final : public Units {
  public:
-  explicit DbusUnitManager(DBusConnection* connection) : connection_(connection) {}
-  ~DbusUnitManager() override {
+  explicit DbusUnits(DBusConnection* connection) : connection_(connection) {}
+  ~DbusUnits() override {
     dbus_connection_close(connection_);
     dbus_connection_unref(connection_);
   }
@@ -272,7 +272,7 @@ class DbusUnitManager final : public UnitManager {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<UnitManager>> ConnectToSystemd() {
+absl::StatusOr<std::unique_ptr<Units>> ConnectToSystemd() {
   // What we start must not find SIGPIPE ignored.
   dbus_connection_set_change_sigpipe(FALSE);
   Error no_bus;
@@ -288,10 +288,10 @@ absl::StatusOr<std::unique_ptr<UnitManager>> ConnectToSystemd() {
     }
   }
   dbus_connection_set_exit_on_disconnect(connection, FALSE);
-  auto manager = std::make_unique<DbusUnitManager>(connection);
-  if (!on_bus) RETURN_IF_ERROR(manager->Knock());
-  RETURN_IF_ERROR(manager->Subscribe(on_bus));
-  return std::unique_ptr<UnitManager>(std::move(manager));
+  auto units = std::make_unique<DbusUnits>(connection);
+  if (!on_bus) RETURN_IF_ERROR(units->Knock());
+  RETURN_IF_ERROR(units->Subscribe(on_bus));
+  return std::unique_ptr<Units>(std::move(units));
 }
 
 }  // namespace darse::systemd
