@@ -16,6 +16,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
@@ -362,6 +363,10 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     absl::StatusOr<std::vector<std::string>> applied =
         cgroups->Apply(*cgroup_path, WithDefaultDevices(spec.limits));
     RETURN_IF_ERROR(AtStep("cgroup", applied.status()));
+    if (options.all_limits && !applied->empty()) {
+      return AtStep("cgroup", absl::FailedPreconditionError(absl::StrCat(
+                                  "linux.resources: ", absl::StrJoin(*applied, "; "))));
+    }
     launched.warnings = *std::move(applied);
     absl::StatusOr<UniqueFd> directory = cgroups->OpenDirectory(*cgroup_path);
     // A process between is one more while it clones.

@@ -43,6 +43,8 @@ struct LaunchOptions {
   int preserve_fds = 0;
   bool no_pivot = false;
   bool no_new_keyring = false;
+  // A limit that this host cannot set is FAILED_PRECONDITION, not a warning.
+  bool all_limits = false;
   // A directory of compiled seccomp filters (filter_cache.h); empty: none.
   std::string seccomp_cache;
 };

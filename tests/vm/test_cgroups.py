@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import resources  # noqa: E402
 import vm  # noqa: E402
 from darse_testing import BIN, TOP, busybox_rootfs  # noqa: E402
 from instance.build import bazel, build  # noqa: E402
@@ -32,6 +33,7 @@ cd /tests
 # The root is a tmpfs, which has no id-mapped mounts in this kernel.
 truncate -s 134217728 /disk && losetup /dev/loop0 /disk && mke2fs /dev/loop0 > /dev/null && mkdir -p /var/tmp &&
   mount -t ext4 /dev/loop0 /var/tmp
+echo bfq > /sys/block/loop0/queue/scheduler
 section contract ./cgroup_contract_test --gtest_brief=1
 section overlay ./overlay_test --gtest_brief=1
 section id_maps sh -c './overlay_test --gtest_filter=*ShowsOtherIds* | grep -c "       OK "'
@@ -77,6 +79,7 @@ sh_section stack 'cd /stack && darse up -d && darse ps && darse logs two && dars
 section oci sh -c 'mkdir -p /bundle/rootfs && tar -xf /busybox.tar -C /bundle/rootfs && cd /bundle && darse-oci spec &&
   sed -i "s/\\"terminal\\": true/\\"terminal\\": false/; s/\\"sh\\"/\\"cat\\", \\"\\/proc\\/self\\/cgroup\\"/" config.json &&
   darse-oci run one'
+@RESOURCES@
 sh_section kill_runtime 'kill -9 $(cut -d" " -f1 /run/darse/runtime.pid); sleep 0.3
   wget -qO- http://127.0.0.1:8080/passwd > /dev/null && darse-runtime > /tmp/runtime2.log 2>&1 &
   for i in $(seq 100); do darse exec web true && exit 0; sleep 0.1; done; exit 1'
@@ -101,14 +104,16 @@ def machine(request):
         programs[f"/usr/bin/{name}"] = os.path.join(BIN, name)
     # v1: a parked shim has a cgroup below every controller.
     parked = 4 * (1 if request.param == "v2" else 12)
-    with tempfile.NamedTemporaryFile(suffix=".tar") as tar:
+    with tempfile.NamedTemporaryFile(suffix=".tar") as tar, tempfile.TemporaryDirectory() as directory:
         busybox_rootfs(tar.name)
         # One of them with data where nothing can be id-mapped.
         place = ON_DISK if request.param == "v2" else ""
-        code, output = vm.run(SECTIONS + KERNEL + place + DARSE.replace("@PARKED@", str(parked)), programs,
-                              {"/busybox.tar": tar.name}, timeout=400, cgroups=request.param)
+        darse = DARSE.replace("@PARKED@", str(parked)).replace("@RESOURCES@", resources.script(request.param))
+        bundles = resources.bundles(directory, os.path.join(BIN, "darse-oci"), request.param)
+        code, output = vm.run(SECTIONS + KERNEL + place + darse, programs, bundles | {"/busybox.tar": tar.name}, timeout=400,
+                              cgroups=request.param)
     sections = {name: (int(ended), text)
-                for name, text, ended in re.findall(r"^=== (\w+)\n(.*?)^=== exit (\d+)$", output, re.M | re.S)}
+                for name, text, ended in re.findall(r"^=== ([\w.]+)\n(.*?)^=== exit (\d+)$", output, re.M | re.S)}
     assert code == 0 and sections, output[-5000:]
     return request.param, sections
 
@@ -200,6 +205,18 @@ def test_darse_oci_runs_a_bundle(machine):
     text = passed(machine, "oci")
     if machine[0] == "v2":
         assert text.strip().endswith("0::/"), text
+
+
+@pytest.mark.parametrize("name", sorted({case[0] for cases in resources.CASES.values() for case in cases}))
+def test_each_field_of_linux_resources(machine, name):
+    for case, _, where, content in resources.CASES[machine[0]]:
+        if case != name:
+            continue
+        code, text = machine[1][f"resource_{name}"]
+        if where is None:
+            assert code == 1 and content in text, text
+        else:
+            assert code == 0 and content in text.splitlines(), text
 
 
 def test_it_goes_on_when_the_runtime_is_killed(machine):

@@ -12,7 +12,7 @@ import tempfile
 
 CACHE = os.path.expanduser("~/.cache/darse-test-vm")
 META_PACKAGE = "linux-image-cloud-amd64"
-MODULES = ["overlay", "loop", "crc32c_generic", "ext4", "bridge", "veth", "nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_reject_inet",
+MODULES = ["overlay", "loop", "crc32c_generic", "ext4", "bfq", "bridge", "veth", "nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_reject_inet",
            "nf_nat", "br_netfilter", "nft_fib_inet", "nft_redir", "virtio_net"]
 
 # The initramfs cannot be pivoted away from, as containers do with their root: all moves to a tmpfs first.

@@ -110,6 +110,7 @@ absl::StatusOr<Created> CreateContainer(const Globals& globals, const Flags& fla
                                       .preserve_fds = preserve,
                                       .no_pivot = flags.Has("no-pivot"),
                                       .no_new_keyring = flags.Has("no-new-keyring"),
+                                      .all_limits = true,
                                       .seccomp_cache = states.SeccompCache()};
   ASSIGN_OR_RETURN(created.launched, container::Launch(created.spec, cgroups.get(), options));
   absl::Cleanup undo_process = [&] {

@@ -150,9 +150,14 @@ absl::StatusOr<std::vector<std::string>> CgroupV2Driver::Apply(const std::string
   ASSIGN_OR_RETURN(std::vector<V2Setting> plan, PlanV2(limits));
   RETURN_IF_ERROR(CheckMemoryInUse(limits, ReadNumber(File(path, "memory.current"))));
   std::vector<std::string> warnings;
+  // Of the two that know weights, BFQ has the spec's scale, and its own file once it is loaded.
+  std::string bfq_weight = File(path, "io.bfq.weight");
+  bool bfq = limits.block_weight.value_or(0) != 0 && FileExists(bfq_weight);
+  if (bfq) RETURN_IF_ERROR(WriteFile(bfq_weight, absl::StrCat(*limits.block_weight)));
   for (const V2Setting& setting : plan) {
     std::string file = File(path, setting.file);
     if (!FileExists(file)) {
+      if (bfq && setting.file == "io.weight") continue;
       if (limits.unified.contains(setting.file)) {
         return absl::InvalidArgumentError(
             absl::StrCat("linux.resources.unified: this host has no ", setting.file));

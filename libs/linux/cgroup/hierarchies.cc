@@ -19,8 +19,8 @@ uint64_t WorkingSet(const Stats& stats) {
 
 Hierarchies ParseMountInfo(absl::string_view mountinfo) {
   static constexpr absl::string_view kControllers[] = {
-      "blkio",  "cpu",     "cpuacct",  "cpuset",     "devices", "freezer",     "hugetlb",
-      "memory", "net_cls", "net_prio", "perf_event", "pids",    "name=systemd"};
+      "blkio",  "cpu",     "cpuacct",  "cpuset",     "devices", "freezer", "hugetlb",
+      "memory", "net_cls", "net_prio", "perf_event", "pids",    "rdma",    "name=systemd"};
   Hierarchies found;
   for (absl::string_view line : absl::StrSplit(mountinfo, '\n', absl::SkipEmpty())) {
     std::pair<absl::string_view, absl::string_view> halves =
