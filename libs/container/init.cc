@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
@@ -71,17 +72,24 @@ absl::Status TakeTerminal(int terminal) {
   return absl::OkStatus();
 }
 
-// Puts the three where a program looks for them. A source may be any fd, 0 to 2 too.
+bool IsNullDevice(int fd) {
+  struct stat info = {};
+  return fstat(fd, &info) == 0 && S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3);
+}
+
+// Puts the three where a program looks for them. A source may be any fd, 0 to 2 too. The host's
+// null device is replaced by the container's: it lies on a mount that the container has not.
 absl::Status PlaceStdio(const int (&stdio)[3]) {
   UniqueFd held[3];
   for (int i = 0; i < 3; ++i) {
     int source = stdio[i];
     UniqueFd null;
-    if (source < 0) {
-      // Inside the root this is the container's own null device.
-      null.Reset(open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
-      if (!null.valid()) return SyscallError(errno, "open /dev/null");
-      source = null.get();
+    if (source < 0 || IsNullDevice(source)) {
+      int mode = source < 0 ? (i == 0 ? O_RDONLY : O_WRONLY) : fcntl(source, F_GETFL) & O_ACCMODE;
+      null.Reset(open("/dev/null", mode | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+      if (!null.valid() && source < 0) return SyscallError(errno, "open /dev/null");
+      // Not what a container put there instead.
+      if (source < 0 || IsNullDevice(null.get())) source = null.get();
     }
     held[i].Reset(fcntl(source, F_DUPFD_CLOEXEC, 3));
     if (!held[i].valid()) return SyscallError(errno, "stdio");

@@ -32,16 +32,21 @@
 #include "libs/linux/seccomp/filter_cache.h"
 
 namespace darse::container {
-namespace {
 
-// Empty without control groups.
-absl::StatusOr<std::string> CgroupPath(const Spec& spec, const cgroup::CgroupDriver* cgroups,
-                                       const std::string& id) {
-  if (cgroups == nullptr) return std::string();
-  return cgroups->Resolve(spec.cgroups_path, id);
+cgroup::Limits WithDefaultDevices(cgroup::Limits limits) {
+  if (!limits.devices.has_value()) return limits;
+  for (char type : {'c', 'b'}) {
+    limits.devices->push_back(
+        {.allow = true, .type = type, .read = false, .write = false, .make_node = true});
+  }
+  constexpr std::pair<int, int> kAlways[] = {{1, 3}, {1, 5}, {1, 7}, {1, 8},   {1, 9},
+                                             {5, 0}, {5, 1}, {5, 2}, {136, -1}};
+  for (const auto& [major, minor] : kAlways) {
+    limits.devices->push_back({.allow = true, .type = 'c', .major = major, .minor = minor});
+  }
+  return limits;
 }
 
-// The directories that a container sees below /sys/fs/cgroup.
 absl::StatusOr<std::map<std::string, std::string>> CgroupDirectories(
     const cgroup::CgroupDriver& cgroups, const std::string& path) {
   ASSIGN_OR_RETURN(cgroup::Hierarchies found, cgroup::FindHierarchies());
@@ -56,6 +61,15 @@ absl::StatusOr<std::map<std::string, std::string>> CgroupDirectories(
   }
   if (!found.v2.empty()) directories["unified"] = absl::StrCat(found.v2, "/", path);
   return directories;
+}
+
+namespace {
+
+// Empty without control groups.
+absl::StatusOr<std::string> CgroupPath(const Spec& spec, const cgroup::CgroupDriver* cgroups,
+                                       const std::string& id) {
+  if (cgroups == nullptr) return std::string();
+  return cgroups->Resolve(spec.cgroups_path, id);
 }
 
 bool MountsCgroups(const Spec& spec) {
@@ -154,22 +168,6 @@ absl::Status Listen(int sync, const Listening& listening, Launched& launched) {
         return DecodeFailure(message.text);
     }
   }
-}
-
-// A config's device list says what is allowed beyond what every container needs, as in runc: making
-// nodes, and using null, zero, full, random, urandom, tty, console, ptmx and pts.
-cgroup::Limits WithDefaultDevices(cgroup::Limits limits) {
-  if (!limits.devices.has_value()) return limits;
-  for (char type : {'c', 'b'}) {
-    limits.devices->push_back(
-        {.allow = true, .type = type, .read = false, .write = false, .make_node = true});
-  }
-  constexpr std::pair<int, int> kAlways[] = {{1, 3}, {1, 5}, {1, 7}, {1, 8},   {1, 9},
-                                             {5, 0}, {5, 1}, {5, 2}, {136, -1}};
-  for (const auto& [major, minor] : kAlways) {
-    limits.devices->push_back({.allow = true, .type = 'c', .major = major, .minor = minor});
-  }
-  return limits;
 }
 
 absl::Status PlanNamespaces(const Spec& spec, InitPlan& plan) {

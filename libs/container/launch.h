@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,15 @@ struct Launched {
 // missing.
 absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
                                 const LaunchOptions& options);
+
+// The directories of the cgroup `path` that a container sees below its /sys/fs/cgroup, by name;
+// v2's only one has none.
+absl::StatusOr<std::map<std::string, std::string>> CgroupDirectories(
+    const cgroup::CgroupDriver& cgroups, const std::string& path);
+
+// A config's device list says what is allowed beyond what every container needs, as in runc: making
+// nodes, and using null, zero, full, random, urandom, tty, console, ptmx and pts.
+cgroup::Limits WithDefaultDevices(cgroup::Limits limits);
 
 struct JoinOptions {
   std::string id;

@@ -123,7 +123,7 @@ def kernel():
     return glob.glob(os.path.join(unpacked, "boot", "vmlinuz-*"))[0], glob.glob(os.path.join(unpacked, "lib/modules/*"))[0]
 
 
-def module_files(directory):
+def module_files(directory, wanted):
     """The modules wanted and those they need, in the order to load them."""
     if not os.path.exists(os.path.join(directory, "modules.dep")):
         base = os.path.dirname(os.path.dirname(os.path.dirname(directory)))
@@ -134,7 +134,7 @@ def module_files(directory):
             path, _, needed = line.partition(":")
             depends[os.path.basename(path).partition(".ko")[0].replace("-", "_")] = (path, needed.split())
     ordered = []
-    for name in MODULES:
+    for name in wanted:
         if name not in depends:
             continue  # built in
         path, needed = depends[name]
@@ -142,6 +142,17 @@ def module_files(directory):
             if module not in ordered:
                 ordered.append(module)
     return ordered
+
+
+# What criu needs: modules that it asks for what sockets and connections there are, and tools to hold the network meanwhile.
+CRIU_MODULES = ["unix_diag", "inet_diag", "tcp_diag", "udp_diag", "raw_diag", "af_packet_diag", "netlink_diag",
+                "nf_conntrack_netlink", "nft_compat", "x_tables", "xt_mark"]
+CRIU_PROGRAMS = {
+    **{path: path for path in ("/usr/sbin/criu", "/usr/sbin/ip", "/usr/bin/tar", "/usr/bin/gzip")},
+    **{f"/usr/sbin/{name}": "/usr/sbin/xtables-nft-multi"
+       for name in ("iptables-restore", "ip6tables-restore", "iptables-save", "ip6tables-save")},
+    **{path: path for name in ("mark", "standard") for path in glob.glob(f"/usr/lib/*/xtables/libxt_{name}.so")},
+}
 
 
 def _libraries(program):
@@ -152,11 +163,11 @@ def _libraries(program):
                 yield word
 
 
-def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2"):
+def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2", modules=()):
     """(exit code, output) of `script`, a text for sh. `programs`: {path: path here}, copied with the libraries they
-    need; `files`: {path: path here}; `cgroups`: a key of CGROUPS."""
+    need; `files`: {path: path here}; `cgroups`: a key of CGROUPS; `modules`: beside MODULES."""
     argument, mounts = CGROUPS[cgroups]
-    vmlinuz, modules = kernel()
+    vmlinuz, tree = kernel()
     with tempfile.TemporaryDirectory(prefix="darse-vm-", dir="/var/tmp") as work:
         root = os.path.join(work, "root")
         for directory in ("bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "run", "tmp", "var", "root", "lib",
@@ -187,9 +198,9 @@ def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2"
             os.makedirs(os.path.dirname(root + target), exist_ok=True)
             shutil.copy(path, root + target)
         names = []
-        for number, module in enumerate(module_files(modules)):
+        for number, module in enumerate(module_files(tree, [*MODULES, *modules])):
             name = f"/modules.d/{number:02d}-{os.path.basename(module)}"
-            shutil.copy(os.path.join(modules, module), root + name)
+            shutil.copy(os.path.join(tree, module), root + name)
             names.append(name)
         texts["modules"] = "\n".join(names) + "\n"
         for path, text in texts.items():

@@ -45,6 +45,9 @@ class StateDirectory {
   absl::StatusOr<UniqueFd> OpenGate(const std::string& id);
   void CloseGate(const std::string& id);
 
+  // Of the container; for what is gone again before the command ends.
+  std::string Directory(const std::string& id) const { return Path(id); }
+
   // Beside the containers, under a name that no id can have.
   std::string SeccompCache() const { return root_ + "/:seccomp"; }
 

@@ -28,18 +28,19 @@ using Verb = absl::StatusOr<int> (*)(const Globals&, const Args&);
 
 const std::map<std::string, Verb>& Verbs() {
   static const std::map<std::string, Verb> kVerbs = {
-      {"create", Create}, {"run", Run},           {"start", Start},     {"kill", Kill},
-      {"delete", Delete}, {"exec", Exec},         {"state", ShowState}, {"list", List},
-      {"ps", Ps},         {"pause", Pause},       {"resume", Resume},   {"update", Update},
-      {"events", Events}, {"features", Features}, {"spec", MakeSpec}};
+      {"create", Create},  {"run", Run},           {"start", Start},     {"kill", Kill},
+      {"delete", Delete},  {"exec", Exec},         {"state", ShowState}, {"list", List},
+      {"ps", Ps},          {"pause", Pause},       {"resume", Resume},   {"update", Update},
+      {"events", Events},  {"features", Features}, {"spec", MakeSpec},   {"checkpoint", Checkpoint},
+      {"restore", Restore}};
   return kVerbs;
 }
 
 constexpr char kUsage[] =
     "usage: darse-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug]\n"
     "                 [--systemd-cgroup] [--rootless true|false|auto] COMMAND ...\n"
-    "commands: create start state kill delete run exec list ps pause resume update events features "
-    "spec\n";
+    "commands: create start state kill delete run exec list ps pause resume update events\n"
+    "          checkpoint restore features spec\n";
 
 // What containerd and Docker read back after a failure.
 void LogError(const Flags& flags, const std::string& message) {
@@ -148,6 +149,11 @@ int main(int argc, char** argv) {
   if (absl::Status sealed = darse::mnt::StaySealed(argv, "darse-oci"); !sealed.ok()) {
     fprintf(stderr, "darse-oci: %s\n", std::string(sealed.message()).c_str());
     return 1;
+  }
+  if (argc == 1 && darse::ocitool::IsRestoreScript()) {
+    absl::Status ran = darse::ocitool::RunRestoreScript();
+    if (!ran.ok()) fprintf(stderr, "darse-oci: %s\n", std::string(ran.message()).c_str());
+    return ran.ok() ? 0 : 1;
   }
   return darse::ocitool::Main(darse::ocitool::Args(argv + 1, argv + argc));
 }

@@ -40,6 +40,11 @@ absl::StatusOr<int> Resume(const Globals& globals, const Args& args);
 absl::StatusOr<int> Update(const Globals& globals, const Args& args);
 absl::StatusOr<int> Events(const Globals& globals, const Args& args);
 absl::StatusOr<int> Features(const Globals& globals, const Args& args);
+absl::StatusOr<int> Checkpoint(const Globals& globals, const Args& args);
+absl::StatusOr<int> Restore(const Globals& globals, const Args& args);
+// While criu restores it calls us back, without arguments: for the hooks.
+bool IsRestoreScript();
+absl::Status RunRestoreScript();
 absl::StatusOr<int> MakeSpec(const Globals& globals, const Args& args);
 
 // "TERM", "SIGTERM" or "15".
