@@ -8,7 +8,7 @@ namespace darse {
 // needed), what malloc holds free, and the unused part of the stack. Any thread, any time.
 void ReleaseIdleMemory();
 
-// For main() of a service, before there are threads: a heap for all of them instead of one each.
+// For main(), before there are threads: a heap for all of them instead of one each.
 void ShareOneHeap();
 
 }  // namespace darse

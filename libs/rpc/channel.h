@@ -11,6 +11,12 @@
 
 namespace darse::rpc {
 
+// Debian builds Abseil with its checks: every lock, and gRPC takes many, is entered in one graph of
+// all under a lock of its own, to find orders that could end in a deadlock. Programs that make a
+// channel or a server do without; the thread sanitizer looks for the same in tests. Any thread, any
+// time.
+void TakeLocksUnchecked();
+
 // Connects when first used and again after 0.1 to 1 s when the peer went away. Never blocks.
 std::shared_ptr<grpc::Channel> UnixChannel(absl::string_view socket_path);
 

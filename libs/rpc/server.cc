@@ -26,6 +26,7 @@
 #include "libs/base/status_macros.h"
 #include "libs/base/unique_fd.h"
 #include "libs/os/files.h"
+#include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
 
 namespace darse::rpc {
@@ -160,6 +161,7 @@ class UnixServer final : public Server {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const std::vector<grpc::Service*>& services) {
+  TakeLocksUnchecked();
   ASSIGN_OR_RETURN(UniqueFd listener, Listen(options.socket_path));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();

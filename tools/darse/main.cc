@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "libs/os/idle_memory.h"
 #include "libs/settings/settings.h"
 #include "tools/darse/cli/arguments.h"
 #include "tools/darse/cli/usage.h"
@@ -60,6 +61,8 @@ int Main(const std::vector<std::string>& words) {
 }  // namespace darse::client
 
 int main(int argc, char** argv) {
+  // Before any thread.
+  darse::ShareOneHeap();
   darse::client::InstallDefaultSignals();
   const int code = darse::client::Main({argv + 1, argv + argc});
   fflush(stdout);

@@ -14,7 +14,7 @@ namespace {
 
 // A start that is going on is not to share its cores with the making of the next one; a burst that
 // has emptied the pool does not wait.
-constexpr absl::Duration kQuiet = absl::Milliseconds(30);
+constexpr absl::Duration kQuiet = absl::Milliseconds(150);
 constexpr absl::Duration kRest = absl::Seconds(5);
 constexpr int64_t kLeastBytes = int64_t{64} << 20;
 constexpr int64_t kLeastShare = 25;  // one 25th of all
