@@ -96,7 +96,7 @@ absl::StatusOr<Process> Process::Spawn(const SpawnOptions& options) {
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
 
-  std::vector<std::string> args = {options.program};
+  std::vector<std::string> args = {options.name.empty() ? options.program : options.name};
   args.insert(args.end(), options.args.begin(), options.args.end());
   std::vector<char*> argv = Pointers(args);
   std::vector<char*> envp;

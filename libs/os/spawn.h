@@ -19,7 +19,9 @@ namespace darse {
 struct SpawnOptions {
   // With a slash: that file; without: looked up in PATH.
   std::string program;
-  // argv[1] and on; argv[0] is `program`.
+  // argv[0]; empty: `program`.
+  std::string name;
+  // argv[1] and on.
   std::vector<std::string> args;
   // Unset: this process's own.
   std::optional<std::vector<std::string>> env;

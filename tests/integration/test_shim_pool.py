@@ -85,3 +85,16 @@ def test_tight_limits_and_no_pool_are_started_the_long_way(own):
     own.instance.wait_ready(["runtime"])
     assert own("run", "--rm", "busybox:1", "echo", "alone") == "alone"
     assert not parked(own)
+
+
+def test_their_program_cannot_be_written_from_a_container(own):
+    """CVE-2019-5736: whoever gets a link to it, and waits until nobody executes it."""
+    eventually(lambda: len(parked(own)) == 8)
+    for pid in parked(own):
+        program = os.open(f"/proc/{pid}/exe", os.O_PATH)
+        try:
+            assert os.fstatvfs(program).f_flag & os.ST_RDONLY, os.readlink(f"/proc/{pid}/exe")
+            with pytest.raises(OSError):
+                os.open(f"/proc/self/fd/{program}", os.O_RDWR)
+        finally:
+            os.close(program)

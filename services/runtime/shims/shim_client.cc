@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/reason.h"
 #include "libs/base/status_macros.h"
+#include "libs/linux/mount/sealed_program.h"
 #include "libs/os/spawn.h"
 #include "services/shim/lease.h"
 #include "services/shim/packet.h"
@@ -39,7 +40,10 @@ struct ShimClient::Connection {
 };
 
 ShimClient::ShimClient(IoLoop& loop, Clock& clock, std::string program, ShimEvents events)
-    : loop_(loop), clock_(clock), program_(std::move(program)), events_(std::move(events)) {}
+    : loop_(loop), clock_(clock), program_(std::move(program)), events_(std::move(events)) {
+  absl::StatusOr<UniqueFd> sealed = mnt::SealProgram(program_.c_str());
+  if (sealed.ok()) sealed_ = *std::move(sealed);
+}
 
 ShimClient::~ShimClient() {
   std::map<std::string, std::shared_ptr<Connection>> connections;
@@ -63,7 +67,10 @@ absl::StatusOr<ShimClient::Spawned> ShimClient::Spawn(const ShimLaunch& launch,
   UniqueFd theirs(pair[1]);
   fcntl(mine.get(), F_SETFL, O_NONBLOCK);
   SpawnOptions spawn;
-  spawn.program = program_;
+  // By our descriptor: the child has closed its own when it executes.
+  spawn.program =
+      sealed_.valid() ? absl::StrCat("/proc/", getpid(), "/fd/", sealed_.get()) : program_;
+  spawn.name = program_;
   spawn.args = {"--state", launch.state_dir, "--run", launch.run_dir, "--report-fd", "3"};
   spawn.args.insert(spawn.args.end(), more_args.begin(), more_args.end());
   spawn.fds = {{theirs.get(), 3}};

@@ -96,6 +96,9 @@ class ShimClient {
   IoLoop& loop_;
   Clock& clock_;
   const std::string program_;
+  // The program, so that each shim need not seal and execute itself anew (sealed_program.h);
+  // invalid where that cannot be done, and the shim does it.
+  UniqueFd sealed_;
   const ShimEvents events_;
   absl::Mutex mu_;
   std::map<std::string, std::shared_ptr<Connection>> connections_ ABSL_GUARDED_BY(mu_);
