@@ -62,6 +62,13 @@ absl::Status SendConsole(const std::string& path, int master) {
   return container::SendSync(console.get(), '/', "dev/ptmx", master);
 }
 
+void HoldChildSignal() {
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, nullptr);
+}
+
 sigset_t HoldSignals() {
   sigset_t passed;
   sigfillset(&passed);

@@ -14,6 +14,9 @@ namespace darse::ocitool {
 // Hands a terminal's master to whoever listens on the unix socket at `path`.
 absl::Status SendConsole(const std::string& path, int master);
 
+// The exit of what becomes ours while we start it is not to be missed.
+void HoldChildSignal();
+
 // Signals that come from here on wait for Accompany: those for a process that is being started, and
 // the news of its end. Returns which.
 sigset_t HoldSignals();

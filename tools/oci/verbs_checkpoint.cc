@@ -73,7 +73,8 @@ absl::Status CheckSpec(const Spec& spec) {
 }
 
 // Flags of ours that criu has under the same name.
-constexpr const char* kPassedOn[] = {"tcp-established", "ext-unix-sk", "shell-job", "file-locks"};
+constexpr const char* kPassedOn[] = {"tcp-established", "ext-unix-sk", "shell-job", "file-locks",
+                                     "auto-dedup"};
 
 absl::StatusOr<std::vector<std::string>> CommonArguments(const Flags& flags,
                                                          const Directories& directories,
@@ -160,11 +161,8 @@ absl::Status Dump(const Flags& flags, const BundleState& state, const Spec& spec
   }
   if (pre_dump) args.push_back("--track-mem");
   if (flags.Has("leave-running") && !pre_dump) args.push_back("--leave-running");
-  for (const char* name : {"auto-dedup", "link-remap", "tcp-skip-in-flight"}) {
-    if (flags.Has(name))
-      args.push_back(
-          absl::StrCat("--", name == std::string("tcp-skip-in-flight") ? "skip-in-flight" : name));
-  }
+  if (flags.Has("link-remap")) args.push_back("--link-remap");
+  if (flags.Has("tcp-skip-in-flight")) args.push_back("--skip-in-flight");
   if (std::string parent = flags.Value("parent-path"); !parent.empty()) {
     args.insert(args.end(), {"--prev-images-dir", parent, "--track-mem"});
   }
@@ -338,7 +336,7 @@ absl::StatusOr<BundleState> RestoreContainer(const Globals& globals, const Flags
   meanwhile.pids_max.reset();
   RETURN_IF_ERROR(cgroups->Apply(cgroup_path, meanwhile).status());
   // Whoever criu leaves behind becomes ours.
-  prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  if (!flags.Has("no-subreaper")) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   RETURN_IF_ERROR(RunCriu(args, fds, directories.work + "/restore.log",
                           [&](pid_t criu) { return cgroups->Attach(cgroup_path, criu); }));
   RETURN_IF_ERROR(cgroups->Apply(cgroup_path, limits).status());
@@ -407,16 +405,14 @@ absl::StatusOr<int> Restore(const Globals& globals, const Args& args) {
                  {"b=bundle", "image-path", "work-path", "pid-file", "manage-cgroups-mode",
                   "empty-ns", "console-socket", "lsm-profile", "lsm-mount-context"},
                  {"d=detach", "tcp-established", "ext-unix-sk", "shell-job", "file-locks",
-                  "lazy-pages", "no-subreaper", "no-pivot", "auto-dedup"}));
+                  "lazy-pages", "no-subreaper", "auto-dedup"}));
+  if (!flags.Value("console-socket").empty()) {
+    return absl::UnimplementedError("--console-socket: a terminal is not restored");
+  }
   RETURN_IF_ERROR(RefuseUndone(globals, flags));
   ASSIGN_OR_RETURN(std::string id, TheId(flags));
   bool detach = flags.Has("detach");
-  if (!detach) {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child, nullptr);
-  }
+  if (!detach) HoldChildSignal();
   Spec spec;
   ASSIGN_OR_RETURN(BundleState state, RestoreContainer(globals, flags, id, spec));
   if (detach) return 0;

@@ -159,11 +159,7 @@ absl::StatusOr<int> Run(const Globals& globals, const Args& args) {
   ASSIGN_OR_RETURN(std::string id, TheId(flags));
   bool detach = flags.Has("detach");
   if (!detach) {
-    // The exit of what becomes ours while we start is not to be missed.
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child, nullptr);
+    HoldChildSignal();
     if (!flags.Has("no-subreaper")) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   }
   ASSIGN_OR_RETURN(Created created, CreateContainer(globals, flags, id, !detach));
