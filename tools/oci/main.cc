@@ -132,8 +132,8 @@ absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals&
   if (globals.rootless) return cgroup::NoCgroups();
   ASSIGN_OR_RETURN(std::unique_ptr<cgroup::CgroupDriver> kernel, cgroup::OpenHostCgroups());
   if (!globals.systemd_cgroup) return kernel;
-  ASSIGN_OR_RETURN(std::unique_ptr<systemd::Units> units, systemd::ConnectToSystemd());
-  return std::make_unique<cgroup::SystemdCgroupDriver>(std::move(kernel), std::move(units));
+  return std::make_unique<cgroup::SystemdCgroupDriver>(std::move(kernel),
+                                                       systemd::ConnectToSystemd);
 }
 
 absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> OpenCgroups(const Globals& globals,

@@ -39,7 +39,8 @@ class CgroupContractTest : public testing::TestWithParam<Which> {
     if (GetParam() == Which::kSystemd) {
       absl::StatusOr<std::unique_ptr<systemd::Units>> units = systemd::ConnectToSystemd();
       if (units.ok()) {
-        driver_ = std::make_unique<SystemdCgroupDriver>(std::move(driver_), *std::move(units));
+        driver_ =
+            std::make_unique<SystemdCgroupDriver>(std::move(driver_), systemd::ConnectToSystemd);
       } else {
         missing_ = std::string(units.status().message());
       }

@@ -246,6 +246,13 @@ void SystemdCgroupDriver::EndPlaceholder(const std::string& path) {
   placeholders_.erase(found);
 }
 
+absl::StatusOr<systemd::Units*> SystemdCgroupDriver::Systemd() {
+  if (units_ == nullptr) {
+    ASSIGN_OR_RETURN(units_, connect_());
+  }
+  return units_.get();
+}
+
 absl::StatusOr<std::string> SystemdCgroupDriver::Resolve(absl::string_view cgroups_path,
                                                          absl::string_view id) const {
   if (cgroups_path.empty()) return ScopePath(absl::StrCat("system.slice:darse:", id));
@@ -254,6 +261,7 @@ absl::StatusOr<std::string> SystemdCgroupDriver::Resolve(absl::string_view cgrou
 
 absl::Status SystemdCgroupDriver::Create(const std::string& path) {
   std::string unit = UnitOf(path);
+  ASSIGN_OR_RETURN(systemd::Units * units, Systemd());
   ASSIGN_OR_RETURN(pid_t pid, StartPlaceholder());
   absl::Cleanup unused = [&, pid] {
     kill(pid, SIGKILL);
@@ -268,11 +276,11 @@ absl::Status SystemdCgroupDriver::Create(const std::string& path) {
                                       {Mode() == "v2" ? "IOAccounting" : "BlockIOAccounting", true},
                                       // Else the machine's shutdown ends it before who uses it.
                                       {"DefaultDependencies", false}};
-  absl::Status started = units_->StartScope(unit, pid, properties);
+  absl::Status started = units->StartScope(unit, pid, properties);
   if (absl::IsAlreadyExists(started)) {
     // One that failed lingers; one that lives is joined.
-    RETURN_IF_ERROR(units_->ForgetFailure(unit));
-    started = units_->StartScope(unit, pid, properties);
+    RETURN_IF_ERROR(units->ForgetFailure(unit));
+    started = units->StartScope(unit, pid, properties);
     if (absl::IsAlreadyExists(started)) return absl::OkStatus();
   }
   RETURN_IF_ERROR(started);
@@ -288,12 +296,16 @@ absl::StatusOr<std::vector<std::string>> SystemdCgroupDriver::Apply(const std::s
   ASSIGN_OR_RETURN(std::string devices, ReadFile("/proc/devices"));
   ASSIGN_OR_RETURN(std::vector<Property> properties,
                    PlanProperties(limits, Mode() == "v2", devices));
-  if (!properties.empty()) RETURN_IF_ERROR(units_->SetProperties(UnitOf(path), properties));
+  if (!properties.empty()) {
+    ASSIGN_OR_RETURN(systemd::Units * units, Systemd());
+    RETURN_IF_ERROR(units->SetProperties(UnitOf(path), properties));
+  }
   return kernel_->Apply(path, limits);
 }
 
 absl::Status SystemdCgroupDriver::Attach(const std::string& path, pid_t pid) {
-  RETURN_IF_ERROR(units_->Attach(UnitOf(path), pid));
+  ASSIGN_OR_RETURN(systemd::Units * units, Systemd());
+  RETURN_IF_ERROR(units->Attach(UnitOf(path), pid));
   absl::Status attached = kernel_->Attach(path, pid);
   if (attached.ok()) EndPlaceholder(path);
   return attached;
@@ -318,7 +330,8 @@ absl::Status SystemdCgroupDriver::Delete(const std::string& path) {
         absl::StrCat("cgroup ", path, ": has ", pids->size(), " processes"));
   }
   EndPlaceholder(path);
-  RETURN_IF_ERROR(units_->Stop(UnitOf(path)));
+  ASSIGN_OR_RETURN(systemd::Units * units, Systemd());
+  RETURN_IF_ERROR(units->Stop(UnitOf(path)));
   return kernel_->Delete(path);
 }
 

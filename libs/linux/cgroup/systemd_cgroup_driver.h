@@ -6,6 +6,7 @@
 // the container's own.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,8 +20,11 @@ namespace darse::cgroup {
 // Not thread-safe.
 class SystemdCgroupDriver final : public CgroupDriver {
  public:
-  SystemdCgroupDriver(std::unique_ptr<CgroupDriver> kernel, std::unique_ptr<systemd::Units> units)
-      : kernel_(std::move(kernel)), units_(std::move(units)) {}
+  using Connect = std::function<absl::StatusOr<std::unique_ptr<systemd::Units>>()>;
+  // `connect` is called when systemd is needed first; what only looks, kills or freezes does
+  // without.
+  SystemdCgroupDriver(std::unique_ptr<CgroupDriver> kernel, Connect connect)
+      : kernel_(std::move(kernel)), connect_(std::move(connect)) {}
   ~SystemdCgroupDriver() override;
 
   // The kernel's.
@@ -55,9 +59,11 @@ class SystemdCgroupDriver final : public CgroupDriver {
 
  private:
   void EndPlaceholder(const std::string& path);
+  absl::StatusOr<systemd::Units*> Systemd();
 
   const std::unique_ptr<CgroupDriver> kernel_;
-  const std::unique_ptr<systemd::Units> units_;
+  const Connect connect_;
+  std::unique_ptr<systemd::Units> units_;
   std::map<std::string, pid_t> placeholders_;  // by path
 };
 

@@ -112,8 +112,12 @@ TEST(PlanProperties, TellsTheDevicesOnV1Only) {
 class SystemdCgroupDriverTest : public testing::Test {
  protected:
   std::map<std::string, FakeUnit> units_;
+  int connections_ = 0;
   SystemdCgroupDriver driver_{std::make_unique<FakeCgroupDriver>(),
-                              std::make_unique<FakeUnits>(&units_)};
+                              [this]() -> absl::StatusOr<std::unique_ptr<systemd::Units>> {
+                                ++connections_;
+                                return std::make_unique<FakeUnits>(&units_);
+                              }};
   const std::string path_ = "a.slice/a-b.slice/x-web.scope";
 };
 
@@ -154,6 +158,16 @@ TEST_F(SystemdCgroupDriverTest, DeletesAScopeThatOnlyWePopulate) {
   ASSERT_TRUE(driver_.Delete(path_).ok());
   EXPECT_THAT(units_, IsEmpty());
   EXPECT_FALSE(driver_.Exists(path_));
+}
+
+TEST_F(SystemdCgroupDriverTest, AsksSystemdOnlyForWhatItDoes) {
+  ASSERT_TRUE(driver_.Processes(path_).status().code() == absl::StatusCode::kNotFound);
+  EXPECT_FALSE(driver_.IsFrozen(path_).ok());
+  EXPECT_FALSE(driver_.KillAll(path_).ok());
+  EXPECT_EQ(connections_, 0);
+  ASSERT_TRUE(driver_.Create(path_).ok());
+  ASSERT_TRUE(driver_.Delete(path_).ok());
+  EXPECT_EQ(connections_, 1);
 }
 
 }  // namespace
