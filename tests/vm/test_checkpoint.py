@@ -24,38 +24,41 @@ SCRIPT = """
 section() { name=$1; echo "=== $name"; sh -c ". /lib.sh; $2" < /dev/null 2>&1; end=$?
   darse-oci delete -f one two 2> /dev/null; echo "=== exit $end"; }
 cat > /lib.sh <<'LIB'
-count() { darse-oci exec $1 cat /dev/shm/count; }
+# Once more if it is just being written.
+count() { for try in 1 2 3; do c=$(darse-oci exec $1 cat /dev/shm/count) && [ -n "$c" ] && echo $c && return 0; done; return 1; }
 # seen ID FILE: all that holds the container's process; what its mounts show but for their numbers
 seen() {
   darse-oci exec $1 sh -c 'grep "^Cap\\|^Sec\\|^NoNew\\|^Groups\\|^.id" /proc/1/status
     sed "s/^[0-9]* [0-9]* [0-9:]* //" /proc/1/mountinfo | sort; hostname; cat /proc/1/cgroup; cat /proc/1/oom_score_adj' | sed "s/darse.$1/darse.ID/" > $2
 }
-goes_on() { before=$1; now=$(count $2); [ $now -ge $before ] || return 1; sleep 0.5; [ $(count $2) -gt $now ]; }
+eventually() { for i in $(seq 100); do "$@" > /dev/null 2>&1 && return 0; sleep 0.1; done; return 1; }
+above() { [ $(count $2) -gt $1 ]; }
+goes_on() { now=$(count $2); [ $now -ge $1 ] && eventually above $now $2; }
 LIB
 for b in /plain /kept /hooked /joined /old; do mkdir -p $b/rootfs; tar -xf /busybox.tar -C $b/rootfs; done
 mkdir /data; echo hi > /data/file; /usr/sbin/ip netns add outside; /usr/sbin/ip -n outside link set lo up
 
-section whole 'cd /plain; (darse-oci run -d one 2>&1 | cat > /first) & sleep 1; seen one /before; n=$(count one)
+section whole 'cd /plain; (darse-oci run -d one 2>&1 | cat > /first) & eventually count one; seen one /before; n=$(count one)
   darse-oci checkpoint --image-path /img one; echo "checkpoint $?"; darse-oci list -q; ls /run/darse-oci
   rm -rf rootfs/*; tar -xf /busybox.tar -C rootfs
   (darse-oci restore -d --pid-file /pid --image-path /img two 2>&1 | cat > /second) &
-  for i in $(seq 100); do count two > /dev/null 2>&1 && break; sleep 0.1; done; goes_on $n two && echo "goes on"
+  eventually count two; goes_on $n two && echo "goes on"
   seen two /after; diff /before /after && echo same; darse-oci state two | grep status
   [ -d /proc/$(cat /pid) ] && [ $(head -n 1 /second) -gt $(tail -n 1 /first) ] && echo "output goes on"
   darse-oci exec two cat /data/file; darse-oci exec two touch /data/x /x; darse-oci pause two; darse-oci resume two
   cat $(find /sys/fs/cgroup -path "*darse/two/pids.max")
   darse-oci delete -f two; ls /run/darse-oci /data'
-section kept 'cd /kept; darse-oci run -d one > /dev/null 2>&1; sleep 0.3; n=$(count one)
+section kept 'cd /kept; darse-oci run -d one > /dev/null 2>&1; eventually count one; n=$(count one)
   darse-oci checkpoint --leave-running --image-path /img2 one || exit; goes_on $n one && echo "goes on"
   darse-oci checkpoint --pre-dump --image-path /img3 one || exit; goes_on $n one && echo "goes on"
   n=$(count one); darse-oci checkpoint --parent-path ../img3 --image-path /img4 one || exit
   darse-oci restore -d --image-path /img4 one > /dev/null 2>&1 || exit; goes_on $n one && echo "goes on"; darse-oci delete -f one'
-section attached 'cd /kept; darse-oci run -d one > /dev/null 2>&1; sleep 0.3; darse-oci checkpoint --image-path /img5 one || exit
-  darse-oci restore --image-path /img5 one > /dev/null 2>&1 & p=$!; for i in $(seq 100); do count one > /dev/null 2>&1 && break; sleep 0.1; done
+section attached 'cd /kept; darse-oci run -d one > /dev/null 2>&1; eventually count one; darse-oci checkpoint --image-path /img5 one || exit
+  darse-oci restore --image-path /img5 one > /dev/null 2>&1 & p=$!; eventually count one
   darse-oci kill one KILL; wait $p; echo "code $?"; darse-oci list -q'
-section hooked 'cd /hooked; darse-oci run -d one > /dev/null 2>&1; sleep 0.3; rm /hook; darse-oci checkpoint --image-path /img6 one || exit
+section hooked 'cd /hooked; darse-oci run -d one > /dev/null 2>&1; eventually count one; rm /hook; darse-oci checkpoint --image-path /img6 one || exit
   darse-oci restore -d --image-path /img6 two > /dev/null 2>&1; cat /hook; echo; darse-oci delete -f two'
-section joined 'cd /joined; darse-oci run -d one > /dev/null 2>&1; sleep 0.3; darse-oci checkpoint --image-path /img7 one || exit
+section joined 'cd /joined; darse-oci run -d one > /dev/null 2>&1; eventually count one; darse-oci checkpoint --image-path /img7 one || exit
   darse-oci restore -d --image-path /img7 two > /dev/null 2>&1; p=$(darse-oci ps -f json two | tr -d []); p=${p%%,*}
   /usr/sbin/ip netns identify $p; darse-oci delete -f two'
 section old_criu 'cd /old; darse-oci run -d one > /dev/null 2>&1; darse-oci checkpoint --image-path /img8 one; darse-oci list -q; darse-oci delete -f one'
