@@ -88,7 +88,8 @@ absl::Status PlaceStdio(const int (&stdio)[3]) {
       int mode = source < 0 ? (i == 0 ? O_RDONLY : O_WRONLY) : fcntl(source, F_GETFL) & O_ACCMODE;
       null.Reset(open("/dev/null", mode | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
       if (!null.valid() && source < 0) return SyscallError(errno, "open /dev/null");
-      // Not what a container put there instead.
+      // It was not to wait for another end, had a container put a pipe there; that is refused now.
+      fcntl(null.get(), F_SETFL, 0);
       if (source < 0 || IsNullDevice(null.get())) source = null.get();
     }
     held[i].Reset(fcntl(source, F_DUPFD_CLOEXEC, 3));

@@ -16,7 +16,6 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
@@ -358,14 +357,14 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
   if (cgroups != nullptr) {
     made_cgroup = !cgroups->Exists(*cgroup_path);
     RETURN_IF_ERROR(AtStep("cgroup", cgroups->Create(*cgroup_path)));
-    absl::StatusOr<std::vector<std::string>> applied =
-        cgroups->Apply(*cgroup_path, WithDefaultDevices(spec.limits));
-    RETURN_IF_ERROR(AtStep("cgroup", applied.status()));
-    if (options.all_limits && !applied->empty()) {
-      return AtStep("cgroup", absl::FailedPreconditionError(absl::StrCat(
-                                  "linux.resources: ", absl::StrJoin(*applied, "; "))));
+    cgroup::Limits limits = WithDefaultDevices(spec.limits);
+    if (options.all_limits) {
+      RETURN_IF_ERROR(AtStep("cgroup", cgroup::ApplyAll(*cgroups, *cgroup_path, limits)));
+    } else {
+      absl::StatusOr<std::vector<std::string>> applied = cgroups->Apply(*cgroup_path, limits);
+      RETURN_IF_ERROR(AtStep("cgroup", applied.status()));
+      launched.warnings = *std::move(applied);
     }
-    launched.warnings = *std::move(applied);
     absl::StatusOr<UniqueFd> directory = cgroups->OpenDirectory(*cgroup_path);
     // A process between is one more while it clones.
     bool fits = !between || spec.limits.pids_max.value_or(0) != 1;

@@ -454,3 +454,21 @@ def test_shares_of_the_cache_are_refused_where_there_is_no_resctrl(bundle):
             pytest.skip("this host has resctrl")
     bundle.spec["linux"]["intelRdt"] = {"closID": "gold", "schemata": ["L3:0=ff"]}
     assert "linux.intelRdt: no resctrl file system" in refuses(bundle)
+
+
+# What a command leaves that was killed in the middle
+
+
+def test_a_forced_delete_takes_what_a_killed_command_left(bundle):
+    os.makedirs(os.path.join(bundle.base, "state", bundle.id))
+    with open(os.path.join(bundle.base, "state", bundle.id, "restore.pid"), "w", encoding="utf-8"):
+        pass
+    assert "exists already" in refuses(bundle)
+    assert bundle("delete", "-f", bundle.id).returncode == 0
+    assert "ran" in shows(bundle, "echo ran")
+
+
+def test_the_null_device_as_stdio_is_the_containers_own(bundle):
+    shown = shows(bundle, "stat -L -c %d /dev/null /proc/self/fd/0; grep flags /proc/self/fdinfo/0")
+    devices = shown.split()
+    assert devices[0] == devices[1] and devices[3] in ("0100000", "0100002"), shown  # no O_NONBLOCK

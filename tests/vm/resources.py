@@ -12,18 +12,8 @@ MB = 1 << 20
 LOOP = {"major": 7, "minor": 0}
 
 
-def _throttles(key, v2):
-    return [(f"blockIO.throttle{name}Device", {"blockIO": {f"throttle{name}Device": [LOOP | {"rate": MB}]}}, *content)
-            for name, content in (
-                ("ReadBps", ("io.max", "7:0 rbps=1048576 wbps=max riops=max wiops=max")),
-                ("WriteBps", ("io.max", "7:0 rbps=max wbps=1048576 riops=max wiops=max")),
-                ("ReadIOPS", ("io.max", "7:0 rbps=max wbps=max riops=1048576 wiops=max")),
-                ("WriteIOPS", ("io.max", "7:0 rbps=max wbps=max riops=max wiops=1048576")))] if v2 else [
-                    (f"blockIO.throttle{name}Device", {"blockIO": {f"throttle{name}Device": [LOOP | {"rate": MB}]}},
-                     f"blkio/blkio.throttle.{file}_device", "7:0 1048576")
-                    for name, file in (("ReadBps", "read_bps"), ("WriteBps", "write_bps"), ("ReadIOPS", "read_iops"),
-                                       ("WriteIOPS", "write_iops"))]
-
+THROTTLES = {name: {"blockIO": {f"throttle{name}Device": [LOOP | {"rate": MB}]}}
+             for name in ("ReadBps", "WriteBps", "ReadIOPS", "WriteIOPS")}
 
 V2 = [
     ("memory.limit", {"memory": {"limit": 64 * MB}}, "memory.max", "67108864"),
@@ -42,7 +32,10 @@ V2 = [
     ("blockIO.weight", {"blockIO": {"weight": 500}}, "io.bfq.weight", "default 500"),
     ("blockIO.leafWeight", {"blockIO": {"leafWeight": 500}}, None, "leaf"),
     ("blockIO.weightDevice", {"blockIO": {"weightDevice": [LOOP | {"weight": 500}]}}, "io.bfq.weight", "7:0 500"),
-    *_throttles("io", True),
+    ("blockIO.throttleReadBpsDevice", THROTTLES["ReadBps"], "io.max", "7:0 rbps=1048576 wbps=max riops=max wiops=max"),
+    ("blockIO.throttleWriteBpsDevice", THROTTLES["WriteBps"], "io.max", "7:0 rbps=max wbps=1048576 riops=max wiops=max"),
+    ("blockIO.throttleReadIOPSDevice", THROTTLES["ReadIOPS"], "io.max", "7:0 rbps=max wbps=max riops=1048576 wiops=max"),
+    ("blockIO.throttleWriteIOPSDevice", THROTTLES["WriteIOPS"], "io.max", "7:0 rbps=max wbps=max riops=max wiops=1048576"),
     ("hugepageLimits", {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 * MB}]}, "hugetlb.2MB.max", "4194304"),
     ("network.classID", {"network": {"classID": 0x100001}}, None, "classID"),
     ("network.priorities", {"network": {"priorities": [{"name": "lo", "priority": 5}]}}, None, "priorities"),
@@ -68,7 +61,10 @@ HYBRID = [
     ("blockIO.weight", {"blockIO": {"weight": 500}}, "blkio/blkio.bfq.weight", "500"),
     ("blockIO.leafWeight", {"blockIO": {"leafWeight": 500}}, None, "leaf"),
     ("blockIO.weightDevice", {"blockIO": {"weightDevice": [LOOP | {"weight": 500}]}}, "blkio/blkio.bfq.weight_device", "7:0 500"),
-    *_throttles("blkio", False),
+    ("blockIO.throttleReadBpsDevice", THROTTLES["ReadBps"], "blkio/blkio.throttle.read_bps_device", "7:0 1048576"),
+    ("blockIO.throttleWriteBpsDevice", THROTTLES["WriteBps"], "blkio/blkio.throttle.write_bps_device", "7:0 1048576"),
+    ("blockIO.throttleReadIOPSDevice", THROTTLES["ReadIOPS"], "blkio/blkio.throttle.read_iops_device", "7:0 1048576"),
+    ("blockIO.throttleWriteIOPSDevice", THROTTLES["WriteIOPS"], "blkio/blkio.throttle.write_iops_device", "7:0 1048576"),
     ("hugepageLimits", {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 * MB}]}, "hugetlb/hugetlb.2MB.limit_in_bytes", "4194304"),
     ("network.classID", {"network": {"classID": 0x100001}}, "net_cls/net_cls.classid", "1048577"),
     ("network.priorities", {"network": {"priorities": [{"name": "lo", "priority": 5}]}}, "net_prio/net_prio.ifpriomap", "lo 5"),

@@ -110,11 +110,8 @@ def machine(request):
         place = ON_DISK if request.param == "v2" else ""
         darse = DARSE.replace("@PARKED@", str(parked)).replace("@RESOURCES@", resources.script(request.param))
         bundles = resources.bundles(directory, os.path.join(BIN, "darse-oci"), request.param)
-        code, output = vm.run(SECTIONS + KERNEL + place + darse, programs, bundles | {"/busybox.tar": tar.name}, timeout=400,
+        sections = vm.run_sections(SECTIONS + KERNEL + place + darse, programs, bundles | {"/busybox.tar": tar.name}, timeout=400,
                               cgroups=request.param)
-    sections = {name: (int(ended), text)
-                for name, text, ended in re.findall(r"^=== ([\w.]+)\n(.*?)^=== exit (\d+)$", output, re.M | re.S)}
-    assert code == 0 and sections, output[-5000:]
     return request.param, sections
 
 

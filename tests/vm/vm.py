@@ -6,6 +6,7 @@ modules that Darse needs. It ends when the script ends; what the script prints i
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -223,3 +224,12 @@ def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2"
         return -1, text
     output, _, end = text.partition("VM-BEGIN\n")[2].rpartition("VM-END ")
     return int(end.split()[0]), output
+
+
+def run_sections(script, *arguments, **keywords):
+    """As run(), of a script that prints "=== NAME" and "=== exit CODE" around what it does: {name: (exit code, output)}."""
+    code, output = run(script, *arguments, **keywords)
+    found = {name: (int(ended), text)
+             for name, text, ended in re.findall(r"^=== ([\w.]+)\n(.*?)^=== exit (\d+)$", output, re.M | re.S)}
+    assert code == 0 and found, output[-5000:]
+    return found

@@ -183,8 +183,8 @@ std::vector<std::string> StateDirectory::List() const {
 }
 
 void StateDirectory::Remove(const std::string& id) {
-  for (const char* file :
-       {"state.json", "state.json.new", "config.json", "config.json.new", "start.sock"}) {
+  for (const char* file : {"state.json", "state.json.new", "config.json", "config.json.new",
+                           "start.sock", "restore.pid"}) {
     unlink(Path(id, file).c_str());
   }
   rmdir(Path(id).c_str());

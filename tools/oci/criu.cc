@@ -29,10 +29,6 @@ namespace {
 
 constexpr char kNotInstalled[] = "criu is not installed (Debian has it as package criu)";
 
-bool IsBind(const container::MountEntry& entry) {
-  return entry.type == "bind" || entry.options.bind;
-}
-
 std::string WithoutEndSlash(absl::string_view path) {
   while (path.size() > 1 && absl::ConsumeSuffix(&path, "/")) {
   }
@@ -96,7 +92,7 @@ std::vector<std::string> ExternalMounts(const std::vector<MountLine>& mounts,
     if (mount.point == "/") continue;
     bool bound = false;
     for (const container::MountEntry& entry : spec.mounts) {
-      bound |= IsBind(entry) && IsBelow(mount.point, WithoutEndSlash(entry.destination));
+      bound |= entry.options.bind && IsBelow(mount.point, WithoutEndSlash(entry.destination));
     }
     if (bound || !whole.contains(mount.device)) external.push_back(mount.point);
   }
@@ -110,7 +106,7 @@ absl::StatusOr<std::string> SourceOf(const std::string& mount_point, const conta
   std::string best, source;
   for (const container::MountEntry& entry : spec.mounts) {
     std::string destination = WithoutEndSlash(entry.destination);
-    if (!IsBind(entry) || !IsBelow(mount_point, destination)) continue;
+    if (!entry.options.bind || !IsBelow(mount_point, destination)) continue;
     if (destination.size() < best.size()) continue;
     best = destination;
     source = absl::StartsWith(entry.source, "/") ? entry.source

@@ -322,7 +322,6 @@ absl::StatusOr<BundleState> RestoreContainer(const Globals& globals, const Flags
   RETURN_IF_ERROR(AddCgroupRoots(globals, cgroup_path, args));
   RETURN_IF_ERROR(cgroups->Create(cgroup_path));
   absl::Cleanup undo_cgroup = [&] {
-    unlink(pid_file.c_str());
     cgroups->KillAll(cgroup_path).IgnoreError();
     for (int tries = 0; tries < 100 && !cgroups->Delete(cgroup_path).ok(); ++tries) {
       while (waitpid(-1, nullptr, WNOHANG) > 0) {
@@ -334,12 +333,12 @@ absl::StatusOr<BundleState> RestoreContainer(const Globals& globals, const Flags
   cgroup::Limits limits = container::WithDefaultDevices(spec.limits);
   cgroup::Limits meanwhile = limits;
   meanwhile.pids_max.reset();
-  RETURN_IF_ERROR(cgroups->Apply(cgroup_path, meanwhile).status());
+  RETURN_IF_ERROR(cgroup::ApplyAll(*cgroups, cgroup_path, meanwhile));
   // Whoever criu leaves behind becomes ours.
   if (!flags.Has("no-subreaper")) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   RETURN_IF_ERROR(RunCriu(args, fds, directories.work + "/restore.log",
                           [&](pid_t criu) { return cgroups->Attach(cgroup_path, criu); }));
-  RETURN_IF_ERROR(cgroups->Apply(cgroup_path, limits).status());
+  RETURN_IF_ERROR(cgroup::ApplyAll(*cgroups, cgroup_path, limits));
   ASSIGN_OR_RETURN(pid_t pid, TakePid(pid_file));
   RETURN_IF_ERROR(CheckRestored(pid, spec));
   const container::NamespaceEntry* pids = spec.FindNamespace(CLONE_NEWPID);

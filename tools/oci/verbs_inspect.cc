@@ -5,7 +5,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
@@ -245,11 +244,8 @@ absl::StatusOr<int> Update(const Globals& globals, const Args& args) {
   RETURN_IF_ERROR(bad);
   limits.cpuset_cpus = flags.Value("cpuset-cpus", limits.cpuset_cpus);
   limits.cpuset_mems = flags.Value("cpuset-mems", limits.cpuset_mems);
-  ASSIGN_OR_RETURN(std::vector<std::string> missing,
-                   found.cgroups->Apply(found.state.cgroup_path, limits));
-  if (missing.empty()) return 0;
-  return absl::FailedPreconditionError(
-      absl::StrCat(absl::StrJoin(missing, "; "), " (what else was asked for is)"));
+  RETURN_IF_ERROR(cgroup::ApplyAll(*found.cgroups, found.state.cgroup_path, limits));
+  return 0;
 }
 
 absl::StatusOr<int> Events(const Globals& globals, const Args& args) {

@@ -182,7 +182,11 @@ absl::StatusOr<int> Delete(const Globals& globals, const Args& args) {
   if (flags.positional.empty()) return absl::InvalidArgumentError("takes a container id");
   for (const std::string& id : flags.positional) {
     absl::StatusOr<BundleState> state = StateDirectory(globals.root).Read(id);
-    if (absl::IsNotFound(state.status()) && flags.Has("force")) continue;
+    if (absl::IsNotFound(state.status()) && flags.Has("force")) {
+      // What a command made that was killed before there was a container.
+      StateDirectory(globals.root).Remove(id);
+      continue;
+    }
     RETURN_IF_ERROR(state.status());
     RETURN_IF_ERROR(DeleteContainer(globals, *state, flags.Has("force")));
   }
@@ -224,13 +228,17 @@ absl::StatusOr<int> Kill(const Globals& globals, const Args& args) {
   ASSIGN_OR_RETURN(BundleState state, states.Read(words[0]));
   ASSIGN_OR_RETURN(std::unique_ptr<CgroupDriver> cgroups, OpenCgroups(globals, state));
   if (all || !state.own_pid_namespace) {
+    // Nobody is left where there is no cgroup: systemd takes an empty scope away.
     if (signal == SIGKILL) {
-      RETURN_IF_ERROR(cgroups->KillAll(state.cgroup_path));
+      absl::Status killed = cgroups->KillAll(state.cgroup_path);
+      if (!absl::IsNotFound(killed)) RETURN_IF_ERROR(killed);
       return 0;
     }
     if (all) {
-      ASSIGN_OR_RETURN(std::vector<pid_t> pids, cgroups->Processes(state.cgroup_path));
-      for (pid_t pid : pids) kill(pid, signal);
+      absl::StatusOr<std::vector<pid_t>> pids = cgroups->Processes(state.cgroup_path);
+      if (absl::IsNotFound(pids.status())) return 0;
+      RETURN_IF_ERROR(pids.status());
+      for (pid_t pid : *pids) kill(pid, signal);
       return 0;
     }
   }

@@ -133,7 +133,11 @@ TEST_P(CgroupContractTest, KillAllKillsTheFrozenToo) {
     EXPECT_TRUE(WIFSIGNALED(status));
     child_ = 0;
   }
-  EXPECT_THAT(*driver_->Processes(path_), IsEmpty());
+  absl::StatusOr<std::vector<pid_t>> pids = driver_->Processes(path_);
+  // systemd takes a scope away once it is empty, and we may come before or after.
+  if (GetParam() == Which::kSystemd && absl::IsNotFound(pids.status())) return;
+  ASSERT_TRUE(pids.ok()) << pids.status();
+  EXPECT_THAT(*pids, IsEmpty());
 }
 
 TEST_P(CgroupContractTest, DeleteTakesWhatIsBelowButNoProcesses) {

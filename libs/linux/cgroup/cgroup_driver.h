@@ -157,6 +157,10 @@ class CgroupDriver {
   virtual absl::StatusOr<UniqueFd> OpenDirectory(const std::string& path) = 0;
 };
 
+// CgroupDriver::Apply for who wants all or an error: FAILED_PRECONDITION for what the host lacks.
+// The rest is applied all the same.
+absl::Status ApplyAll(CgroupDriver& driver, const std::string& path, const Limits& limits);
+
 // Which hierarchies this host has, from /proc/self/mountinfo.
 struct Hierarchies {
   std::map<std::string, std::string> v1;  // controller, or "name=systemd" -> mount point

@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "libs/base/status_macros.h"
@@ -53,6 +54,13 @@ absl::StatusOr<std::unique_ptr<CgroupDriver>> OpenHostCgroups() {
   if (!without_systemd.v1.empty()) return std::make_unique<CgroupV1Driver>(without_systemd);
   if (!found.v2.empty()) return std::make_unique<CgroupV2Driver>(found.v2);
   return absl::UnimplementedError("cgroups: none are mounted on this host");
+}
+
+absl::Status ApplyAll(CgroupDriver& driver, const std::string& path, const Limits& limits) {
+  ASSIGN_OR_RETURN(std::vector<std::string> missing, driver.Apply(path, limits));
+  if (missing.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("linux.resources: ", absl::StrJoin(missing, "; ")));
 }
 
 absl::StatusOr<std::string> CgroupDriver::Resolve(absl::string_view cgroups_path,

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "libs/base/number_list.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/linux/cgroup/cgroup_files.h"
@@ -166,21 +167,13 @@ std::vector<std::pair<std::string, std::string>> AllowedDevices(
 }  // namespace
 
 absl::StatusOr<std::vector<uint8_t>> BitsOfList(absl::string_view list) {
-  constexpr uint32_t kMost = 8192;  // the largest NR_CPUS
+  list = absl::StripAsciiWhitespace(list);
   std::vector<uint8_t> bits;
-  for (absl::string_view part : absl::StrSplit(list, ',', absl::SkipEmpty())) {
-    std::pair<absl::string_view, absl::string_view> ends =
-        absl::StrSplit(absl::StripAsciiWhitespace(part), absl::MaxSplits('-', 1));
-    uint32_t first = 0, last = 0;
-    if (!absl::SimpleAtoi(ends.first, &first) ||
-        !absl::SimpleAtoi(absl::StrContains(part, '-') ? ends.second : ends.first, &last) ||
-        last < first || last >= kMost) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", list, "\": not a list as 0-2,5"));
-    }
-    for (uint32_t bit = first; bit <= last; ++bit) {
-      if (bits.size() <= bit / 8) bits.resize(bit / 8 + 1);
-      bits[bit / 8] |= static_cast<uint8_t>(1 << bit % 8);
-    }
+  if (list.empty()) return bits;
+  ASSIGN_OR_RETURN(std::vector<uint32_t> numbers, ParseNumberList(list));
+  for (uint32_t number : numbers) {
+    if (bits.size() <= number / 8) bits.resize(number / 8 + 1);
+    bits[number / 8] |= static_cast<uint8_t>(1 << number % 8);
   }
   return bits;
 }
@@ -325,6 +318,7 @@ absl::Status SystemdCgroupDriver::KillAll(const std::string& path) {
 
 absl::Status SystemdCgroupDriver::Delete(const std::string& path) {
   absl::StatusOr<std::vector<pid_t>> pids = Processes(path);
+  if (!pids.ok() && !absl::IsNotFound(pids.status())) return pids.status();
   if (pids.ok() && !pids->empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("cgroup ", path, ": has ", pids->size(), " processes"));

@@ -32,6 +32,7 @@ class SystemdCgroupDriver final : public CgroupDriver {
   absl::StatusOr<std::string> Resolve(absl::string_view cgroups_path,
                                       absl::string_view id) const override;
   // There is no scope without a process: one of ours holds the place until another is attached.
+  // When the last has ended systemd takes the scope away, and the other verbs find none.
   absl::Status Create(const std::string& path) override;
   absl::StatusOr<std::vector<std::string>> Apply(const std::string& path,
                                                  const Limits& limits) override;

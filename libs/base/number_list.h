@@ -10,8 +10,9 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
-namespace darse::container {
+namespace darse {
 
+// INVALID_ARGUMENT for anything else, and for numbers that no kernel has.
 inline absl::StatusOr<std::vector<uint32_t>> ParseNumberList(absl::string_view text) {
   constexpr uint32_t kLargest = 8191;  // more than any kernel is built for
   std::vector<uint32_t> numbers;
@@ -29,4 +30,4 @@ inline absl::StatusOr<std::vector<uint32_t>> ParseNumberList(absl::string_view t
   return numbers;
 }
 
-}  // namespace darse::container
+}  // namespace darse
