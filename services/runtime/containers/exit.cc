@@ -235,10 +235,12 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
                                            absl::string_view actor) {
   bool never_made = record.intent == Intent::kCreate;
   if (!never_made) {
+    // Recovery removes one that removes itself once it has ended.
+    bool is_to_go = record.spec.auto_remove() && record.state == ContainerState::kExited;
     ASSIGN_OR_RETURN(record.state, Annotate(Next(record.state, Verb::kRemove),
                                             absl::StrCat("container \"", record.name, "\"")));
-    // Before anything of it is gone; one that removes itself will be removed again anyway.
-    RETURN_IF_ERROR(Commit(record, {}, DurabilityOf(record)));
+    // Before anything of it is gone.
+    if (!is_to_go) RETURN_IF_ERROR(Commit(record, {}, DurabilityOf(record)));
   }
   health_.Forget(record.id);
   shims_.Disconnect(record.id);
@@ -251,7 +253,7 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
     }
   }
   if (record.spec.snapshot_id().empty()) {
-    RETURN_IF_ERROR(neighbours_.snapshots.Delete(record.id));
+    RETURN_IF_ERROR(neighbours_.snapshots.Forget(record.id));
   }
   RETURN_IF_ERROR(neighbours_.volumes.RemoveUses(record.id, delete_volumes, actor));
   RETURN_IF_ERROR(neighbours_.networks.Forget(record.id));
@@ -278,6 +280,12 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   }
   changes_.Notify(record.id);
   // Nobody waits for these, and recovery finds what is left.
+  LogFailure("a deleted container's namespaces are left", record.id,
+             neighbours_.networks.DropNamespaces(record.id));
+  if (record.spec.snapshot_id().empty()) {
+    LogFailure("a deleted container's files are left", record.id,
+               neighbours_.snapshots.Delete(record.id));
+  }
   if (!record.cgroup_path.empty()) cgroups_.Delete(record.cgroup_path).IgnoreError();
   LogFailure("a deleted container's directory is left", record.id, Dir(record.id).Remove());
   return absl::OkStatus();

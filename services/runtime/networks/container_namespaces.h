@@ -47,6 +47,9 @@ class ContainerNamespaces {
                     const std::vector<netlink::VethSpec>& veths);
   // OK if there are none; the range is free again once nobody else shares it.
   absl::Status Drop(absl::string_view id, uint32_t first_id);
+  // Drop() in two halves: the first one only notes what there is to do.
+  void Leave(absl::string_view id, uint32_t first_id);
+  absl::Status DropLeft(absl::string_view id);
 
  private:
   absl::Status MakeDirectories();
@@ -61,6 +64,7 @@ class ContainerNamespaces {
   absl::Mutex mu_;
   // First ids, by container.
   std::map<std::string, uint32_t, std::less<>> prepared_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, uint32_t, std::less<>> left_ ABSL_GUARDED_BY(mu_);
 };
 
 // Of a runtime that need not run.

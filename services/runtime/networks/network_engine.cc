@@ -599,7 +599,9 @@ absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool 
   if (!attachment.attached) return absl::OkStatus();
   RETURN_IF_ERROR(rules.RemovePorts(FirewallPorts(networks, attachment)));
   for (const Network& network : networks) RETURN_IF_ERROR(WriteNames(network.id));
-  return namespaces.Drop(container_id, attachment.first_id);
+  if (!forget) return namespaces.Drop(container_id, attachment.first_id);
+  namespaces.Leave(container_id, attachment.first_id);
+  return absl::OkStatus();
 }
 
 absl::Status NetworkEngine::Prepare(absl::string_view container_id) {
@@ -617,6 +619,10 @@ absl::Status NetworkEngine::Detach(absl::string_view container_id) {
 
 absl::Status NetworkEngine::Forget(absl::string_view container_id) {
   return state_->Release(container_id, true);
+}
+
+absl::Status NetworkEngine::DropNamespaces(absl::string_view container_id) {
+  return state_->namespaces.DropLeft(container_id);
 }
 
 absl::StatusOr<AttachedNetwork> NetworkEngine::Find(absl::string_view container_id) {

@@ -1,10 +1,11 @@
 // Networks of this node: bridges, addresses, published ports and names, kept equal to the records.
 //
 // Life of a container's place on its networks:
-//   Reserve (at create, may be left out)  addresses are chosen and kept; the networks cannot be
-//   deleted any more Attach  (at each start)               namespace, veths, port map elements,
-//   names Detach  (at each stop)                the namespace, ports and names go; the addresses
-//   stay Forget  (at delete)                   the addresses are free again
+//   Reserve, at create, may be left out: addresses are chosen and kept; the networks cannot be
+//     deleted any more.
+//   Attach, at each start: namespace, veths, port map elements, names.
+//   Detach, at each stop: the namespace, ports and names go; the addresses stay.
+//   Forget, at delete: the addresses are free again.
 // Every verb may be repeated. What a crash leaves half done is finished or undone by Recover.
 #pragma once
 
@@ -93,7 +94,10 @@ class NetworkEngine {
   // process unused.
   absl::Status Prepare(absl::string_view container_id);
   absl::Status DropPrepared(absl::string_view container_id);
+  // Its namespaces stay until DropNamespaces(), which nobody need wait for; Recover() drops them
+  // after a crash in between.
   absl::Status Forget(absl::string_view container_id);
+  absl::Status DropNamespaces(absl::string_view container_id);
   // What Attach answered, from the records; NOT_FOUND unless reserved or attached.
   absl::StatusOr<AttachedNetwork> Find(absl::string_view container_id);
 

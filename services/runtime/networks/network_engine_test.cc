@@ -310,7 +310,10 @@ TEST_F(NetworkEngineTest, EachUserNamespaceHasIdsOfItsOwnAcrossRestarts) {
   ASSERT_TRUE(engine_->Detach(one.container_id).ok());
   EXPECT_EQ(engine_->Find(one.container_id)->userns_path, "");
   ASSERT_TRUE(engine_->Forget(two.container_id).ok());
+  EXPECT_TRUE(links_.IsNamespace(Netns(two)));
+  ASSERT_TRUE(engine_->DropNamespaces(two.container_id).ok());
   EXPECT_THAT(links_.owners(), IsEmpty());
+  EXPECT_TRUE(engine_->DropNamespaces(two.container_id).ok());
 }
 
 TEST_F(NetworkEngineTest, NamespacesMadeInAdvanceAreUsedOnceOrGo) {

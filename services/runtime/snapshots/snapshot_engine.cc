@@ -183,23 +183,27 @@ absl::StatusOr<SnapshotDirs> SnapshotEngine::Get(absl::string_view snapshot_id) 
   return dirs;
 }
 
-absl::Status SnapshotEngine::Delete(absl::string_view snapshot_id) {
+absl::Status SnapshotEngine::Forget(absl::string_view snapshot_id) {
   RETURN_IF_ERROR(CheckId(snapshot_id));
-  bool is_running = !CheckNotRunning(snapshot_id).ok();
-  bool gone = false;
+  SnapshotRow row;
+  absl::Status found = db_.Read([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(row, store_.GetSnapshot(tx, snapshot_id));
+    return absl::OkStatus();
+  });
+  if (absl::IsNotFound(found)) return absl::OkStatus();
+  RETURN_IF_ERROR(found);
+  // A container's own goes with it: who deletes that one has seen to its end.
+  if (!row.lease.empty()) RETURN_IF_ERROR(CheckNotRunning(snapshot_id));
   // Relaxed: who deletes a container's has written down that it goes, and Recover drops a leased
   // row that a power loss brings back without its directories.
-  RETURN_IF_ERROR(db_.Write(
-      [&](Transaction& tx) -> absl::Status {
-        absl::StatusOr<SnapshotRow> row = store_.GetSnapshot(tx, snapshot_id);
-        gone = absl::IsNotFound(row.status());
-        if (gone) return absl::OkStatus();
-        RETURN_IF_ERROR(row.status());
-        if (is_running && !row->lease.empty()) return IsRunning(snapshot_id);
-        return store_.DeleteSnapshot(tx, snapshot_id);
-      },
-      sqlite::Durability::kRelaxed));
-  return gone ? absl::OkStatus() : driver_.RemoveSnapshot(snapshot_id);
+  return db_.Write(
+      [&](Transaction& tx) -> absl::Status { return store_.DeleteSnapshot(tx, snapshot_id); },
+      sqlite::Durability::kRelaxed);
+}
+
+absl::Status SnapshotEngine::Delete(absl::string_view snapshot_id) {
+  RETURN_IF_ERROR(Forget(snapshot_id));
+  return driver_.RemoveSnapshot(snapshot_id);
 }
 
 absl::Status SnapshotEngine::DeleteLeased(absl::string_view snapshot_id) {

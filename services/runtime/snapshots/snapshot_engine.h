@@ -85,6 +85,9 @@ class SnapshotEngine {
   // OK if there is none; FAILED_PRECONDITION while a container over a leased one runs. After a
   // crash Recover() does the rest.
   absl::Status Delete(absl::string_view snapshot_id);
+  // The first half of Delete(): the layers below are nobody's any more, the directories stay until
+  // Delete() or Recover().
+  absl::Status Forget(absl::string_view snapshot_id);
   // As above, but a container's own is not for its caller: FAILED_PRECONDITION.
   absl::Status DeleteLeased(absl::string_view snapshot_id);
   // Bytes on disk of the writable directory.
