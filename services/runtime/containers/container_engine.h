@@ -27,6 +27,7 @@
 #include "services/runtime/containers/container_store.h"
 #include "services/runtime/containers/health_loop.h"
 #include "services/runtime/containers/log_reader.h"
+#include "services/runtime/containers/root_view.h"
 #include "services/runtime/containers/stdio_session.h"
 #include "services/runtime/containers/user_namespace.h"
 #include "services/runtime/images/image_engine.h"
@@ -55,6 +56,8 @@ struct ContainerOptions {
 struct CreatedContainer {
   ContainerRecord record;
   std::vector<std::string> warnings;
+  // As found when it was made, for a start that follows at once; unset for a repeated request.
+  std::optional<RootPlan> root;
 };
 
 struct ListFilter {
@@ -139,9 +142,12 @@ class ContainerEngine {
                                           absl::string_view actor, bool start_follows = false);
   // A crash in the middle: it runs, or it does not and can be started again.
   absl::StatusOr<ContainerRecord> Start(absl::string_view reference, absl::string_view actor);
+  // Between its making and its start; an error undoes the making.
+  using BeforeStart = std::function<absl::Status(const ContainerRecord& record)>;
   // A crash in the middle: it runs, or is gone after recovery.
   absl::StatusOr<CreatedContainer> Run(v1::ContainerSpec spec, absl::string_view request_id,
-                                       absl::string_view actor);
+                                       absl::string_view actor,
+                                       const BeforeStart& before_start = nullptr);
   // Unset timeout: the container's own. A crash in the middle: the stop signal was sent or not; ask
   // again.
   absl::StatusOr<ContainerRecord> Stop(absl::string_view reference,
@@ -212,24 +218,24 @@ class ContainerEngine {
   std::string CgroupPath(absl::string_view id) const {
     return absl::StrCat(options_.cgroup_parent, "/", id);
   }
-  absl::Status Furnish(ContainerRecord& record, const std::string& chain_id,
-                       absl::string_view actor);
+  absl::StatusOr<RootPlan> Furnish(ContainerRecord& record, const std::string& chain_id,
+                                   absl::string_view actor);
   absl::Status MakeVolumes(ContainerRecord& record, int root, absl::string_view actor);
   // Finds what a bind names, or makes it where the spec says so.
   absl::Status EnsureSource(const v1::Mount& bind);
   absl::StatusOr<AttachRequest> NetworkRequest(const ContainerRecord& record);
   // start.cc; the container's lock is held.
-  absl::Status StartLocked(ContainerRecord& record, absl::string_view actor);
+  absl::Status StartLocked(ContainerRecord& record, absl::string_view actor,
+                           std::optional<RootPlan> root = std::nullopt);
   struct StartPlan {
-    SnapshotDirs dirs;
-    ResolvedUser user;
+    RootPlan root;
     // By name.
     std::map<std::string, std::string> volume_paths;
     // To a user namespace of its own (user_namespace.h).
     std::string obstacle;
   };
   // FAILED_PRECONDITION if it must have a user namespace and cannot.
-  absl::StatusOr<StartPlan> PlanStart(const ContainerRecord& record);
+  absl::StatusOr<StartPlan> PlanStart(const ContainerRecord& record, std::optional<RootPlan> root);
   absl::StatusOr<AttachedNetwork> AttachNetwork(const ContainerRecord& record, StartPlan& plan);
   absl::StatusOr<shim::Message> Launch(const ContainerRecord& record, const StartPlan& plan,
                                        const AttachedNetwork& network);

@@ -175,29 +175,32 @@ absl::Status ContainerEngine::MakeVolumes(ContainerRecord& record, int root,
   return absl::OkStatus();
 }
 
-absl::Status ContainerEngine::Furnish(ContainerRecord& record, const std::string& chain_id,
-                                      absl::string_view actor) {
-  SnapshotDirs dirs;
+absl::StatusOr<RootPlan> ContainerEngine::Furnish(ContainerRecord& record,
+                                                  const std::string& chain_id,
+                                                  absl::string_view actor) {
+  RootPlan plan;
   if (record.spec.snapshot_id().empty()) {
-    ASSIGN_OR_RETURN(dirs, neighbours_.snapshots.Prepare(record.id, chain_id));
+    ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Prepare(record.id, chain_id));
   } else {
-    ASSIGN_OR_RETURN(dirs, neighbours_.snapshots.Get(record.spec.snapshot_id()));
+    ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Get(record.spec.snapshot_id()));
   }
-  ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(dirs));
-  // So that a user who does not exist is known now and not at the start.
-  RETURN_IF_ERROR(LookUpUserIn(root.get(), record.merged.user(),
-                               {record.merged.additional_groups().begin(),
-                                record.merged.additional_groups().end()})
-                      .status());
-  RETURN_IF_ERROR(MakeVolumes(record, root.get(), actor));
+  {
+    ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(plan.dirs));
+    // So that a user who does not exist is known now and not at the start.
+    ASSIGN_OR_RETURN(plan.user, LookUpUserIn(root.get(), record.merged.user(),
+                                             {record.merged.additional_groups().begin(),
+                                              record.merged.additional_groups().end()}));
+    RETURN_IF_ERROR(MakeVolumes(record, root.get(), actor));
+  }
   // As with the user: what cannot be is said now.
-  if (record.merged.userns_mode() == "private") RETURN_IF_ERROR(PlanStart(record).status());
+  if (record.merged.userns_mode() == "private") RETURN_IF_ERROR(PlanStart(record, plan).status());
   if (record.merged.network_mode() == v1::NETWORK_MODE_BRIDGE) {
     ASSIGN_OR_RETURN(AttachRequest request, NetworkRequest(record));
     RETURN_IF_ERROR(neighbours_.networks.Reserve(request));
   }
   RETURN_IF_ERROR(Dir(record.id).Make());
-  return Dir(record.id).WriteRecord(record);
+  RETURN_IF_ERROR(Dir(record.id).WriteRecord(record));
+  return plan;
 }
 
 absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
@@ -259,8 +262,10 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
     if (!known.empty()) return answer_again(known);
   }
   RETURN_IF_ERROR(inserted);
-  absl::Status furnished = Furnish(record, chain_id, actor);
+  absl::StatusOr<RootPlan> root = Furnish(record, chain_id, actor);
+  absl::Status furnished = root.status();
   if (furnished.ok()) {
+    created.root = *std::move(root);
     record.intent = start_follows ? Intent::kStart : Intent::kNone;
     furnished = Commit(record, {Event(record, "create", actor)},
                        start_follows ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable);
@@ -280,14 +285,17 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
 
 absl::StatusOr<CreatedContainer> ContainerEngine::Run(v1::ContainerSpec spec,
                                                       absl::string_view request_id,
-                                                      absl::string_view actor) {
+                                                      absl::string_view actor,
+                                                      const BeforeStart& before_start) {
   ASSIGN_OR_RETURN(CreatedContainer created, Create(std::move(spec), request_id, actor, true));
   // A repeated request finds it started already.
   if (created.record.started_at != absl::InfinitePast()) return created;
+  absl::Status started;
+  if (before_start != nullptr) started = before_start(created.record);
   KeyedLocks::Hold hold = locks_.Lock(created.record.id);
   ASSIGN_OR_RETURN(created.record, Read(created.record.id));
   if (created.record.state != ContainerState::kCreated) return created;
-  absl::Status started = StartLocked(created.record, actor);
+  if (started.ok()) started = StartLocked(created.record, actor, std::move(created.root));
   if (!started.ok()) {
     RemoveLocked(created.record, true, actor).IgnoreError();
     return started;

@@ -13,6 +13,12 @@
 
 namespace darse::runtime {
 
+// What a start has to know of it.
+struct RootPlan {
+  SnapshotDirs dirs;
+  ResolvedUser user;
+};
+
 // Read-only, over the writable directory and the layers below it.
 absl::StatusOr<UniqueFd> OpenRootView(const SnapshotDirs& dirs);
 

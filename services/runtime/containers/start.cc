@@ -131,14 +131,18 @@ absl::Status NoUserNamespace(absl::string_view obstacle) {
 }  // namespace
 
 absl::StatusOr<ContainerEngine::StartPlan> ContainerEngine::PlanStart(
-    const ContainerRecord& record) {
+    const ContainerRecord& record, std::optional<RootPlan> root) {
   const v1::ContainerSpec& spec = record.merged;
   StartPlan plan;
-  ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Get(record.snapshot_id()));
-  ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(plan.dirs));
-  ASSIGN_OR_RETURN(
-      plan.user, LookUpUserIn(root.get(), spec.user(),
-                              {spec.additional_groups().begin(), spec.additional_groups().end()}));
+  if (root) {
+    plan.root = *std::move(root);
+  } else {
+    ASSIGN_OR_RETURN(plan.root.dirs, neighbours_.snapshots.Get(record.snapshot_id()));
+    ASSIGN_OR_RETURN(UniqueFd view, OpenRootView(plan.root.dirs));
+    ASSIGN_OR_RETURN(plan.root.user, LookUpUserIn(view.get(), spec.user(),
+                                                  {spec.additional_groups().begin(),
+                                                   spec.additional_groups().end()}));
+  }
   std::vector<std::string> sources;
   for (const v1::Mount& mount : spec.mounts()) {
     if (mount.type() == v1::MOUNT_TYPE_VOLUME) {
@@ -150,7 +154,7 @@ absl::StatusOr<ContainerEngine::StartPlan> ContainerEngine::PlanStart(
       sources.push_back(mount.source());
     }
   }
-  plan.obstacle = SpecObstacle(spec, plan.user);
+  plan.obstacle = SpecObstacle(spec, plan.root.user);
   if (plan.obstacle.empty()) plan.obstacle = user_namespaces_.obstacle();
   for (const std::string& source : sources) {
     if (plan.obstacle.empty()) plan.obstacle = user_namespaces_.BindObstacle(source);
@@ -179,7 +183,7 @@ absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record, const S
   OciInput input;
   input.id = record.id;
   input.spec = spec;
-  input.user = plan.user;
+  input.user = plan.root.user;
   input.hostname = spec.hostname();
   input.rootfs_path = dir.rootfs();
   input.cgroup_path = absl::StrCat("/", record.cgroup_path);
@@ -194,10 +198,10 @@ absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record, const S
 
   shim::ShimConfig shim;
   shim.id = record.id;
-  shim.rootfs = {.lower_dirs = plan.dirs.lower_dirs,
-                 .upper_dir = plan.dirs.upper_dir,
-                 .work_dir = plan.dirs.work_dir};
-  if (plan.dirs.lower_dirs.empty()) shim.rootfs = {.path = plan.dirs.upper_dir};
+  const SnapshotDirs& dirs = plan.root.dirs;
+  shim.rootfs = {
+      .lower_dirs = dirs.lower_dirs, .upper_dir = dirs.upper_dir, .work_dir = dirs.work_dir};
+  if (dirs.lower_dirs.empty()) shim.rootfs = {.path = dirs.upper_dir};
   shim.rootfs.id_map = !network.userns_path.empty();
   shim.log.dir = dir.log();
   if (spec.log().max_size_bytes() > 0) shim.log.max_size_bytes = spec.log().max_size_bytes();
@@ -261,7 +265,8 @@ absl::Status ContainerEngine::Subscribe(const std::string& id) {
   return shims_.Connect(id, Dir(id).run()).status();
 }
 
-absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_view actor) {
+absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_view actor,
+                                          std::optional<RootPlan> root) {
   ContainerState before = record.state;
   ASSIGN_OR_RETURN(ContainerState next,
                    Annotate(Next(record.state, Verb::kStart),
@@ -274,7 +279,7 @@ absl::Status ContainerEngine::StartLocked(ContainerRecord& record, absl::string_
     Commit(record, {}).IgnoreError();
     return why;
   };
-  absl::StatusOr<StartPlan> plan = PlanStart(record);
+  absl::StatusOr<StartPlan> plan = PlanStart(record, std::move(root));
   if (!plan.ok()) return fail(plan.status());
   absl::StatusOr<AttachedNetwork> network = AttachNetwork(record, *plan);
   if (!network.ok()) return fail(network.status());

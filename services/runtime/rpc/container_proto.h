@@ -18,6 +18,12 @@ absl::Time FromProto(const google::protobuf::Timestamp& proto);
 absl::Duration FromProto(const google::protobuf::Duration& proto);
 
 void ToProto(const ContainerRecord& record, v1::Container& proto);
+// A response that has both the container and warnings.
+template <typename Response>
+void ToProto(const CreatedContainer& created, Response& response) {
+  ToProto(created.record, *response.mutable_container());
+  response.mutable_warnings()->Add(created.warnings.begin(), created.warnings.end());
+}
 void ToProto(const ContainerFigures& figures, v1::ContainerStats& proto);
 void ToProto(const ContainerProcess& process, v1::ListProcessesResponse::Process& proto);
 void ToProto(const LogRecord& record, v1::LogLine& proto);

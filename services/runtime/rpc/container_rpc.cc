@@ -22,8 +22,7 @@ grpc::Status Answer(const absl::StatusOr<ContainerRecord>& record, Response& res
 template <typename Response>
 grpc::Status Answer(const absl::StatusOr<CreatedContainer>& created, Response& response) {
   if (!created.ok()) return rpc::ToGrpc(created.status());
-  ToProto(created->record, *response.mutable_container());
-  response.mutable_warnings()->Add(created->warnings.begin(), created->warnings.end());
+  ToProto(*created, response);
   return grpc::Status::OK;
 }
 

@@ -85,6 +85,8 @@ class WaitReactor final : public grpc::ServerUnaryReactor {
 
 struct Begun {
   ProcessStream stream;
+  // By this call.
+  std::optional<CreatedContainer> created;
   // Whether the call ends now that the process has; asked again after each wake. Empty: it does.
   std::function<absl::StatusOr<bool>()> ends;
 };
@@ -137,6 +139,10 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
       absl::MutexLock lock(&state_->mu);
       if (!state_->error.ok()) return state_->error;
       if (!state_->stream) return rpc::Next::kWait;
+      if (std::optional<CreatedContainer> created = std::exchange(state_->created, std::nullopt)) {
+        AnnounceCreated(*created, response);
+        return rpc::Next::kWrite;
+      }
       if (!std::exchange(announced_, true)) {
         Announce(*state_->stream, response);
         return rpc::Next::kWrite;
@@ -182,6 +188,7 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
     bool input_done ABSL_GUARDED_BY(mu) = false;
     absl::Status error ABSL_GUARDED_BY(mu);
     std::optional<ProcessStream> stream ABSL_GUARDED_BY(mu);
+    std::optional<CreatedContainer> created ABSL_GUARDED_BY(mu);
     std::function<absl::StatusOr<bool>()> ends ABSL_GUARDED_BY(mu);
     std::vector<Request> early ABSL_GUARDED_BY(mu);
   };
@@ -205,6 +212,7 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
           state->early.clear();
           if (state->input_done) begun->stream.stdio->CloseInput();
           state->stream = std::move(begun->stream);
+          state->created = std::move(begun->created);
           state->ends = std::move(begun->ends);
         }
       }
@@ -237,6 +245,10 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
     return absl::InvalidArgumentError("an empty message");
   }
 
+  static void AnnounceCreated(const CreatedContainer&, v1::ExecResponse&) {}
+  static void AnnounceCreated(const CreatedContainer& created, v1::AttachResponse& response) {
+    ToProto(created, *response.mutable_created());
+  }
   static void Announce(const ProcessStream& stream, v1::ExecResponse& response) {
     response.set_started(stream.pid);
   }
@@ -255,21 +267,52 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
   std::atomic<bool> detach_{false};
 };
 
-// Answers when the call ends: for one that removes itself once it is gone.
-absl::StatusOr<std::function<absl::StatusOr<bool>()>> StartAttached(ContainerEngine& engine,
-                                                                    const std::string& container,
-                                                                    const std::string& actor,
-                                                                    std::function<void()> wake) {
-  ASSIGN_OR_RETURN(std::string id, engine.FindForWait(container));
-  // Before the start: it may be gone right after.
+// Answers whether a container that removes itself is gone; wakes when that changes. To be made
+// before its start: it may be gone right after.
+std::function<absl::StatusOr<bool>()> UntilGone(ContainerEngine& engine, const std::string& id,
+                                                std::function<void()> wake) {
   std::shared_ptr<ChangeHub::Subscription> changes =
       engine.changes().Subscribe(id, std::move(wake));
-  ASSIGN_OR_RETURN(ContainerRecord started, engine.Start(id, actor));
-  if (!started.spec.auto_remove()) return nullptr;
   return [&engine, id, changes]() -> absl::StatusOr<bool> {
     ASSIGN_OR_RETURN(WaitAnswer gone, engine.CheckWait(id, WaitCondition::kRemoved));
     return gone.holds;
   };
+}
+
+absl::Status AttachTo(ContainerEngine& engine, const std::string& container,
+                      const v1::AttachRequest::Start& start, const std::function<void()>& wake,
+                      ProcessStream& stream) {
+  ASSIGN_OR_RETURN(stream, engine.Attach(container, start.stdin(), wake));
+  if (!start.has_size() || start.size().columns() == 0) return absl::OkStatus();
+  return stream.resize(start.size().columns(), start.size().rows());
+}
+
+absl::StatusOr<Begun> BeginAttach(ContainerEngine& engine, const v1::AttachRequest::Start& start,
+                                  const std::string& actor, const std::function<void()>& wake) {
+  Begun begun;
+  absl::Cleanup close = [&begun] {
+    if (begun.stream.stdio != nullptr) begun.stream.stdio->Close();
+  };
+  if (start.has_create()) {
+    if (!start.container().empty() || start.starts_container()) {
+      return absl::InvalidArgumentError("create: stands for container and starts_container");
+    }
+    auto attach = [&](const ContainerRecord& record) -> absl::Status {
+      if (record.spec.auto_remove()) begun.ends = UntilGone(engine, record.id, wake);
+      return AttachTo(engine, record.id, start, wake, begun.stream);
+    };
+    ASSIGN_OR_RETURN(begun.created, engine.Run(start.create(), "", actor, attach));
+  } else {
+    RETURN_IF_ERROR(AttachTo(engine, start.container(), start, wake, begun.stream));
+    if (start.starts_container()) {
+      ASSIGN_OR_RETURN(std::string id, engine.FindForWait(start.container()));
+      begun.ends = UntilGone(engine, id, wake);
+      ASSIGN_OR_RETURN(ContainerRecord started, engine.Start(id, actor));
+      if (!started.spec.auto_remove()) begun.ends = nullptr;
+    }
+  }
+  std::move(close).Cancel();
+  return begun;
 }
 
 // Each call has a key of its own on the pool: nobody waits for another one's shim.
@@ -306,20 +349,9 @@ grpc::ServerWriteReactor<v1::ReadLogsResponse>* ContainerRpc::ReadLogs(
 grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* ContainerRpc::Attach(
     grpc::CallbackServerContext* context) {
   auto waker = std::make_shared<rpc::Waker>();
-  auto begin = [this, actor = rpc::Actor(*context)](
-                   const v1::AttachRequest::Start& start,
-                   std::function<void()> wake) -> absl::StatusOr<Begun> {
-    Begun begun;
-    ASSIGN_OR_RETURN(begun.stream, engine_.Attach(start.container(), start.stdin(), wake));
-    absl::Cleanup close = [stdio = begun.stream.stdio] { stdio->Close(); };
-    if (start.has_size() && start.size().columns() != 0) {
-      RETURN_IF_ERROR(begun.stream.resize(start.size().columns(), start.size().rows()));
-    }
-    if (start.starts_container()) {
-      ASSIGN_OR_RETURN(begun.ends, StartAttached(engine_, start.container(), actor, wake));
-    }
-    std::move(close).Cancel();
-    return begun;
+  auto begin = [this, actor = rpc::Actor(*context)](const v1::AttachRequest::Start& start,
+                                                    const std::function<void()>& wake) {
+    return BeginAttach(engine_, start, actor, wake);
   };
   return rpc::StartBidi<v1::AttachRequest, v1::AttachResponse>(
       waker, std::make_unique<StdioCall<v1::AttachRequest, v1::AttachResponse>>(waker, pool_,

@@ -102,9 +102,10 @@ absl::StatusOr<int> RunAttach(Session& session, const Arguments& arguments) {
     kill.set_signal(SignalName(number));
     session.Call(runtime::kKillContainer, kill, absl::Seconds(5)).IgnoreError();
   };
-  ASSIGN_OR_RETURN(std::unique_ptr<AttachStream> stream,
-                   OpenAttach(session, container.id(), options));
-  ASSIGN_OR_RETURN(std::optional<int> exit_code, Interact(*stream, options));
+  AttachRequest::Start start;
+  start.set_container(container.id());
+  ASSIGN_OR_RETURN(std::unique_ptr<Attachment> attached, OpenAttach(session, start, options));
+  ASSIGN_OR_RETURN(std::optional<int> exit_code, Interact(*attached, options));
   return exit_code.value_or(kOk);
 }
 

@@ -18,6 +18,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/unique_fd.h"
 #include "tools/darse/session/runtime_methods.h"
@@ -26,6 +27,9 @@ namespace darse::client {
 namespace {
 
 using namespace darse::runtime::v1;  // NOLINT: message names only
+
+// After which a silent runtime is asked whether it is there.
+constexpr absl::Duration kQuietTime = absl::Seconds(2);
 
 // Puts our terminal into raw mode, and back whatever happens.
 class RawTerminal {
@@ -59,6 +63,8 @@ bool WriteAll(int fd, absl::string_view text) {
   return true;
 }
 
+}  // namespace
+
 // What came back, read on a thread of its own.
 template <typename Request, typename Response>
 class Receiver {
@@ -67,6 +73,13 @@ class Receiver {
       : stream_(stream), done_(eventfd(0, EFD_CLOEXEC)), thread_([this] { Read(); }) {}
   ~Receiver() { Join(); }
 
+  // Whether the stream is open, or will never be.
+  bool AwaitOpening(absl::Duration timeout) {
+    absl::MutexLock lock(&mu_);
+    return mu_.AwaitWithTimeout(absl::Condition(&opened_), timeout);
+  }
+  // After AwaitOpening().
+  const CreateContainerResponse& created() const { return created_; }
   // Readable once there is an exit code, or nothing more to come.
   int done_fd() const { return done_.get(); }
   // At most that long.
@@ -94,10 +107,22 @@ class Receiver {
       } else if (response.has_exit_code()) {
         exit_code_ = response.exit_code();
         Signal();
+      } else if (IsOpening(response)) {
+        SetOpened();
       }
     }
     ended_ = true;
+    SetOpened();
     Signal();
+  }
+  bool IsOpening(ExecResponse&) { return false; }
+  bool IsOpening(AttachResponse& response) {
+    if (response.has_created()) created_.Swap(response.mutable_created());
+    return response.has_attached();
+  }
+  void SetOpened() {
+    absl::MutexLock lock(&mu_);
+    opened_ = true;
   }
   void Signal() {
     const uint64_t one = 1;
@@ -106,13 +131,19 @@ class Receiver {
 
   TypedStream<Request, Response>& stream_;
   UniqueFd done_;
+  CreateContainerResponse created_;
+  absl::Mutex mu_;
+  bool opened_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<int> exit_code_;
   std::atomic<bool> ended_{false};
   std::thread thread_;  // last: it uses all above
 };
 
+namespace {
+
 template <typename Request, typename Response>
-InteractResult Converse(TypedStream<Request, Response>& stream, const InteractOptions& options) {
+InteractResult Converse(TypedStream<Request, Response>& stream,
+                        Receiver<Request, Response>& receiver, const InteractOptions& options) {
   const bool own_terminal = options.tty && options.input && isatty(STDIN_FILENO);
   fflush(stdout);
   // In raw mode Ctrl-C is a byte for the process inside.
@@ -126,7 +157,6 @@ InteractResult Converse(TypedStream<Request, Response>& stream, const InteractOp
     *request.mutable_resize() = OwnTerminalSize();
     if (request.resize().columns() > 0) stream.Write(request);
   }
-  Receiver<Request, Response> receiver(stream);
   DetachKeys keys(options.tty ? options.detach_keys : "");
   bool input_open = options.input;
   bool detached = false;
@@ -229,33 +259,48 @@ std::string DetachKeys::Filter(absl::string_view typed, bool& detached) {
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<AttachStream>> OpenAttach(Session& session,
-                                                         absl::string_view container,
-                                                         const InteractOptions& options) {
-  auto stream = std::make_unique<AttachStream>(session.Open(runtime::kAttach));
-  AttachRequest request;
-  request.mutable_start()->set_container(std::string(container));
-  request.mutable_start()->set_stdin(options.input);
-  request.mutable_start()->set_starts_container(options.starts);
-  if (options.tty) *request.mutable_start()->mutable_size() = OwnTerminalSize();
-  AttachResponse response;
-  if (!stream->Write(request) || !stream->Read(response)) {
-    absl::Status status = stream->Finish();
-    return status.ok() ? absl::UnavailableError("attaching ended at once") : status;
-  }
-  if (!response.has_attached()) {
-    stream->Cancel();
-    stream->Finish().IgnoreError();
-    return absl::InternalError("attaching: the runtime did not say that it is attached");
-  }
-  return stream;
+Attachment::Attachment(AttachStream stream) : stream_(std::move(stream)) {}
+
+Attachment::~Attachment() {
+  if (receiver_ != nullptr && !receiver_->ended()) stream_.Cancel();
 }
 
-InteractResult Interact(AttachStream& stream, const InteractOptions& options) {
-  return Converse(stream, options);
+const CreateContainerResponse& Attachment::created() const { return receiver_->created(); }
+
+absl::StatusOr<std::unique_ptr<Attachment>> OpenAttach(Session& session, AttachRequest::Start start,
+                                                       const InteractOptions& options) {
+  auto attachment = std::make_unique<Attachment>(session.Open(runtime::kAttach));
+  AttachStream& stream = attachment->stream_;
+  AttachRequest request;
+  *request.mutable_start() = std::move(start);
+  request.mutable_start()->set_stdin(options.input);
+  if (!request.start().has_create()) request.mutable_start()->set_starts_container(options.starts);
+  if (options.tty) *request.mutable_start()->mutable_size() = OwnTerminalSize();
+  fflush(stdout);
+  // What does not take the request says why when it is read.
+  stream.Write(request);
+  attachment->receiver_ = std::make_unique<Receiver<AttachRequest, AttachResponse>>(stream);
+  Receiver<AttachRequest, AttachResponse>& receiver = *attachment->receiver_;
+  while (!receiver.AwaitOpening(kQuietTime)) {
+    absl::Status alive = session.CheckAlive(Service::kRuntime);
+    if (alive.ok() || receiver.AwaitOpening(absl::ZeroDuration())) continue;
+    stream.Cancel();
+    receiver.Join();
+    stream.Finish().IgnoreError();
+    return alive;
+  }
+  if (!receiver.ended() || receiver.exit_code()) return attachment;
+  receiver.Join();
+  absl::Status status = stream.Finish();
+  return status.ok() ? absl::UnavailableError("attaching ended at once") : status;
+}
+
+InteractResult Interact(Attachment& attachment, const InteractOptions& options) {
+  return Converse(attachment.stream_, *attachment.receiver_, options);
 }
 InteractResult Interact(ExecStream& stream, const InteractOptions& options) {
-  return Converse(stream, options);
+  Receiver<ExecRequest, ExecResponse> receiver(stream);
+  return Converse(stream, receiver, options);
 }
 
 }  // namespace darse::client

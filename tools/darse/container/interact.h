@@ -35,13 +35,38 @@ using AttachStream =
     TypedStream<darse::runtime::v1::AttachRequest, darse::runtime::v1::AttachResponse>;
 using ExecStream = TypedStream<darse::runtime::v1::ExecRequest, darse::runtime::v1::ExecResponse>;
 
-// Opens the stream and waits until the runtime says that output from here on is delivered, and that
-// the container runs if this starts it; errors are those of a start then.
-absl::StatusOr<std::unique_ptr<AttachStream>> OpenAttach(Session& session,
-                                                         absl::string_view container,
-                                                         const InteractOptions& options);
+template <typename Request, typename Response>
+class Receiver;
+
+// An open stream to a container's process, whose output is shown from its opening on. Goes away
+// from the container when it is destroyed.
+class Attachment {
+ public:
+  explicit Attachment(AttachStream stream);
+  ~Attachment();
+
+  // Where the stream made the container.
+  const darse::runtime::v1::CreateContainerResponse& created() const;
+
+ private:
+  friend absl::StatusOr<std::unique_ptr<Attachment>> OpenAttach(
+      Session& session, darse::runtime::v1::AttachRequest::Start start,
+      const InteractOptions& options);
+  friend InteractResult Interact(Attachment& attachment, const InteractOptions& options);
+
+  AttachStream stream_;
+  std::unique_ptr<Receiver<darse::runtime::v1::AttachRequest, darse::runtime::v1::AttachResponse>>
+      receiver_;
+};
+
+// Opens the stream to what `start` names, or makes, and waits until the runtime says that output
+// from here on is delivered, and that the container runs if this starts it; errors are those of a
+// start then.
+absl::StatusOr<std::unique_ptr<Attachment>> OpenAttach(
+    Session& session, darse::runtime::v1::AttachRequest::Start start,
+    const InteractOptions& options);
 // Both go on until the process exits, the stream breaks or the detach keys are typed.
-InteractResult Interact(AttachStream& stream, const InteractOptions& options);
+InteractResult Interact(Attachment& attachment, const InteractOptions& options);
 InteractResult Interact(ExecStream& stream, const InteractOptions& options);
 
 // "ctrl-p,ctrl-q" → "\x10\x11".

@@ -61,9 +61,11 @@ absl::StatusOr<int> StartAttached(Session& session, const Arguments& arguments) 
     session.Call(runtime::kKillContainer, kill, absl::Seconds(5)).IgnoreError();
   };
   options.starts = true;
-  absl::StatusOr<std::unique_ptr<AttachStream>> stream = OpenAttach(session, id, options);
-  if (!stream.ok()) return ReportStartFailure(session, stream.status());
-  ASSIGN_OR_RETURN(std::optional<int> exit_code, Interact(**stream, options));
+  AttachRequest::Start start;
+  start.set_container(id);
+  absl::StatusOr<std::unique_ptr<Attachment>> attached = OpenAttach(session, start, options);
+  if (!attached.ok()) return ReportStartFailure(session, attached.status());
+  ASSIGN_OR_RETURN(std::optional<int> exit_code, Interact(**attached, options));
   return exit_code.value_or(kOk);
 }
 

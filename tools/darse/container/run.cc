@@ -85,19 +85,6 @@ absl::Status WithImageHint(Session& session, const ContainerSpec& spec, const ab
       "debian:bookworm`); `darse images` lists what is here"));
 }
 
-absl::StatusOr<CreateContainerResponse> Create(Session& session, const ContainerSpec& spec,
-                                               bool start_follows) {
-  CreateContainerRequest request;
-  *request.mutable_spec() = spec;
-  request.set_request_id(NewRequestId());
-  request.set_start_follows(start_follows);
-  absl::StatusOr<CreateContainerResponse> response =
-      session.Call(runtime::kCreateContainer, request);
-  if (!response.ok()) return WithImageHint(session, spec, response.status());
-  NoteWarnings(session, response->warnings());
-  return response;
-}
-
 void Delete(Session& session, const std::string& id) {
   DeleteContainerRequest request;
   request.set_container(id);
@@ -134,9 +121,22 @@ absl::StatusOr<int> RunAttached(Session& session, const Arguments& arguments,
   }
   // From here on Ctrl-C is for the container: nothing may be left half done.
   CaughtSignals caught({SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2});
-  absl::StatusOr<CreateContainerResponse> created = Create(session, spec, true);
-  if (!created.ok()) return ReportStartFailure(session, created.status());
-  const std::string id = created->container().id();
+  options.starts = true;
+  AttachRequest::Start start;
+  *start.mutable_create() = spec;
+  absl::StatusOr<std::unique_ptr<Attachment>> attached =
+      OpenAttach(session, std::move(start), options);
+  if (!attached.ok()) {
+    return ReportStartFailure(session, WithImageHint(session, spec, attached.status()));
+  }
+  const Container& container = (*attached)->created().container();
+  const std::string& id = container.id();
+  NoteWarnings(session, (*attached)->created().warnings());
+  absl::Status written = WriteId(id_file, id);
+  if (!written.ok()) {
+    Delete(session, id);
+    return ReportStartFailure(session, written);
+  }
   options.caught = &caught;
   options.forward = [&session, &id, proxy = arguments.On("sig-proxy", true)](int number) {
     if (!proxy) _exit(128 + number);
@@ -145,22 +145,10 @@ absl::StatusOr<int> RunAttached(Session& session, const Arguments& arguments,
     request.set_signal(SignalName(number));
     session.Call(runtime::kKillContainer, request, absl::Seconds(5)).IgnoreError();
   };
-  options.starts = true;
-  auto open = [&]() -> absl::StatusOr<std::unique_ptr<AttachStream>> {
-    RETURN_IF_ERROR(WriteId(id_file, id));
-    return OpenAttach(session, id, options);
-  };
-  absl::StatusOr<std::unique_ptr<AttachStream>> stream = open();
-  if (!stream.ok()) {
-    const int code = ReportStartFailure(session, stream.status());
-    if (code != kServiceMissingCode) Delete(session, id);
-    return code;
-  }
-  ASSIGN_OR_RETURN(std::optional<int> exit_code, Interact(**stream, options));
+  ASSIGN_OR_RETURN(std::optional<int> exit_code, Interact(**attached, options));
   if (!exit_code) {
-    session.Note(absl::StrCat("detached; `darse attach ", created->container().name(),
-                              "` comes back, `darse stop ", created->container().name(),
-                              "` ends it"));
+    session.Note(absl::StrCat("detached; `darse attach ", container.name(),
+                              "` comes back, `darse stop ", container.name(), "` ends it"));
     return kOk;
   }
   return *exit_code;
@@ -180,11 +168,16 @@ absl::StatusOr<int> Run(Session& session, const Arguments& arguments) {
 absl::StatusOr<int> RunCreate(Session& session, const Arguments& arguments) {
   ASSIGN_OR_RETURN(ContainerSpec spec, SpecFrom(session, arguments));
   ASSIGN_OR_RETURN(UniqueFd id_file, OpenIdFile(arguments));
-  absl::StatusOr<CreateContainerResponse> created = Create(session, spec, false);
+  CreateContainerRequest request;
+  *request.mutable_spec() = std::move(spec);
+  request.set_request_id(NewRequestId());
+  absl::StatusOr<CreateContainerResponse> created =
+      session.Call(runtime::kCreateContainer, request);
   if (!created.ok()) {
     if (id_file.valid()) unlink(arguments.Text("cidfile").c_str());
-    return created.status();
+    return WithImageHint(session, request.spec(), created.status());
   }
+  NoteWarnings(session, created->warnings());
   RETURN_IF_ERROR(WriteId(id_file, created->container().id()));
   session.Print(absl::StrCat(created->container().id(), "\n"));
   return kOk;
