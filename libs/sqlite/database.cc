@@ -27,7 +27,7 @@ namespace darse::sqlite {
 namespace {
 
 // Readers kept open between reads; more are opened while more threads read at a time.
-constexpr size_t kIdleReaders = 2;
+constexpr size_t kIdleReaders = 4;
 // Writes put into one commit at most: bounds how long the first of them waits.
 constexpr size_t kGroup = 256;
 // integrity_check reads everything; above this size a file that was closed properly is only

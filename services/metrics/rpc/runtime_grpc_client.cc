@@ -105,7 +105,7 @@ absl::Status RuntimeGrpcClient::WatchEvents(
   }
   v1::WatchEventsRequest request;
   // A start is over sooner if nobody looks on meanwhile.
-  request.mutable_gather()->set_nanos(10'000'000);
+  request.mutable_gather()->set_nanos(100'000'000);
   request.set_after_sequence(after_sequence);
   request.set_follow(true);
   request.add_kinds("container");

@@ -82,20 +82,26 @@ absl::StatusOr<int64_t> ObserveLoop::Resync() {
 }
 
 absl::Status ObserveLoop::Take(const std::vector<runtime::v1::Event>& events) {
-  RETURN_IF_ERROR(Look(events));
-  if (!events.empty() && events.back().sequence() >= listed_at_) cache_.SetSynced(true);
-  on_change_();
+  ASSIGN_OR_RETURN(bool news, Look(events));
+  if (!events.empty() && events.back().sequence() >= listed_at_) {
+    news = cache_.SetSynced(true) || news;
+  }
+  if (news) on_change_();
   return absl::OkStatus();
 }
 
-absl::Status ObserveLoop::Look(const std::vector<runtime::v1::Event>& events) {
+absl::StatusOr<bool> ObserveLoop::Look(const std::vector<runtime::v1::Event>& events) {
   std::set<std::string> kinds;
   std::set<std::string> containers;
   for (const runtime::v1::Event& event : events) {
     // The list is newer than these.
     if (event.sequence() <= listed_at_) continue;
-    kinds.insert(event.kind());
-    if (event.kind() != "container") continue;
+    // A container came or went: what there is to know of that, its own events tell.
+    if (event.action() == "connect" || event.action() == "disconnect") continue;
+    if (event.kind() != "container") {
+      kinds.insert(event.kind());
+      continue;
+    }
     // Labels are among a container's attributes.
     if (event.attributes().contains(kStackLabel) || cache_.Knows(event.id())) {
       containers.insert(event.id());
@@ -140,7 +146,7 @@ absl::Status ObserveLoop::Look(const std::vector<runtime::v1::Event>& events) {
       cache_.RemoveContainer(id);
     }
   }
-  return absl::OkStatus();
+  return !kinds.empty() || !containers.empty();
 }
 
 }  // namespace darse::scheduler

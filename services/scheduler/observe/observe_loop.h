@@ -34,8 +34,9 @@ class ObserveLoop {
   // Lists everything; answers from which event on to watch.
   absl::StatusOr<int64_t> Resync();
   absl::Status Take(const std::vector<runtime::v1::Event>& events);
-  // Looks at what the events are about and stores it with the cursor.
-  absl::Status Look(const std::vector<runtime::v1::Event>& events);
+  // Looks at what the events are about and stores it with the cursor; false if nothing of it
+  // matters here.
+  absl::StatusOr<bool> Look(const std::vector<runtime::v1::Event>& events);
 
   Runtime& runtime_;
   sqlite::Database& db_;

@@ -52,9 +52,9 @@ void ObservedCache::Replace(const std::vector<runtime::v1::Container>& container
   seen_.known = true;
 }
 
-void ObservedCache::SetSynced(bool synced) {
+bool ObservedCache::SetSynced(bool synced) {
   absl::MutexLock lock(&mu_);
-  seen_.synced = synced;
+  return std::exchange(seen_.synced, synced) != synced;
 }
 
 bool ObservedCache::PutContainer(const runtime::v1::Container& container, absl::Time now) {

@@ -23,7 +23,8 @@ class ObservedCache {
   void Replace(const std::vector<runtime::v1::Container>& containers,
                const std::vector<runtime::v1::Network>& networks,
                const std::vector<runtime::v1::Volume>& volumes, absl::Time as_of);
-  void SetSynced(bool synced);
+  // True if that changes it.
+  bool SetSynced(bool synced);
 
   // True if it belongs to a stack and was not known so, or is gone and was known.
   bool PutContainer(const runtime::v1::Container& container, absl::Time now);

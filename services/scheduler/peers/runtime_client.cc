@@ -240,6 +240,8 @@ absl::Status RuntimeClient::WatchEvents(
     const std::function<absl::Status(const std::vector<Event>&)>& on_events) {
   ActiveCall call(*this);
   WatchEventsRequest request;
+  // A start is over sooner if nobody looks on meanwhile.
+  request.mutable_gather()->set_nanos(30'000'000);
   request.set_after_sequence(after_sequence);
   request.set_follow(true);
   auto reader = events_->WatchEvents(&call.context, request);
