@@ -51,15 +51,31 @@ class FakeNetlinkDriver final : public NetlinkDriver {
     if (owner) owners_[owner->path] = owner->maps;
     return absl::OkStatus();
   }
+  absl::Status PrepareInterface(absl::string_view path, absl::string_view host_name,
+                                absl::string_view name) override {
+    absl::MutexLock lock(&mu_);
+    auto found = namespaces_.find(std::string(path));
+    if (found == namespaces_.end()) return absl::NotFoundError(absl::StrCat("opening ", path));
+    found->second.push_back({.host_name = std::string(host_name), .name = std::string(name)});
+    return absl::OkStatus();
+  }
   absl::Status AddInterfaces(absl::string_view path, const std::vector<VethSpec>& veths) override {
     absl::MutexLock lock(&mu_);
     auto found = namespaces_.find(std::string(path));
     if (found == namespaces_.end()) return absl::NotFoundError(absl::StrCat("opening ", path));
     for (const VethSpec& veth : veths) {
-      if (!bridges_.contains(veth.bridge)) {
-        return absl::NotFoundError(absl::StrCat("there is no bridge ", veth.bridge));
+      if (bridges_.contains(veth.bridge)) continue;
+      return absl::NotFoundError(absl::StrCat("there is no bridge ", veth.bridge));
+    }
+    for (const VethSpec& veth : veths) {
+      std::vector<VethSpec>& there = found->second;
+      if (&veth == &veths.front() && !there.empty()) {
+        if (there[0].host_name != veth.host_name || there[0].name != veth.name) {
+          return absl::InternalError(absl::StrCat(there[0].host_name, " was prepared"));
+        }
+        there.clear();
       }
-      found->second.push_back(veth);
+      there.push_back(veth);
     }
     return absl::OkStatus();
   }

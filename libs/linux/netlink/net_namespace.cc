@@ -97,6 +97,12 @@ absl::StatusOr<RouteSocket> OpenInside(int fd) {
   });
 }
 
+absl::StatusOr<UniqueFd> OpenNamespaceAt(absl::string_view path) {
+  UniqueFd fd(open(std::string(path).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
+  return fd;
+}
+
 absl::Status MountNamespace(const UniqueFd& fd, absl::string_view path) {
   const std::string target(path);
   if (IsNamespaceAt(target)) {

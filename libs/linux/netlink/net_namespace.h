@@ -28,6 +28,7 @@ absl::StatusOr<NewNamespace> MakeNamespace(const ns::IdMaps* maps);
 // For the namespace `fd`.
 absl::StatusOr<RouteSocket> OpenInside(int fd);
 
+absl::StatusOr<UniqueFd> OpenNamespaceAt(absl::string_view path);
 // ALREADY_EXISTS if one is mounted there.
 absl::Status MountNamespace(const UniqueFd& fd, absl::string_view path);
 // OK if there is none.

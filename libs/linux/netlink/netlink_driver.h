@@ -55,7 +55,6 @@ struct VethSpec {
   Ipv4Prefix address;
   // Of the default route; at most one interface of a namespace has one.
   std::optional<Ipv4> gateway;
-  uint32_t mtu = 1500;
 };
 
 // A user namespace that is made together with a network namespace.
@@ -73,7 +72,8 @@ class NetlinkDriver {
   virtual absl::StatusOr<std::vector<Link>> Links() = 0;
   // The main table's IPv4 routes.
   virtual absl::StatusOr<std::vector<Route>> Routes() = 0;
-  // Makes the bridge, or gives an existing one what it lacks; up, no IPv6, packets to 127.0.0.0/8
+  // Makes the bridge, or gives an existing one what it lacks or has otherwise; up, no IPv6, packets
+  // to 127.0.0.0/8
   // may cross it (what may not is the firewall's to say).
   virtual absl::Status EnsureBridge(const BridgeSpec& spec) = 0;
   // OK if there is none.
@@ -84,8 +84,12 @@ class NetlinkDriver {
   // mounted at one of the paths.
   virtual absl::Status CreateNamespace(absl::string_view path,
                                        const std::optional<NamespaceOwner>& owner) = 0;
-  // Puts these interfaces into the namespace at `path`, up. NOT_FOUND if a bridge is missing. After
-  // an error some may be there: drop the namespace.
+  // Makes the first interface of the namespace at `path` in advance: a pair on no bridge, down.
+  virtual absl::Status PrepareInterface(absl::string_view path, absl::string_view host_name,
+                                        absl::string_view name) = 0;
+  // Puts these interfaces into the namespace at `path`, up, each with its bridge's MTU; the first
+  // is the one that was prepared, if one was. NOT_FOUND if a bridge is missing: nothing was done
+  // then. After another error some may be there: drop the namespace.
   virtual absl::Status AddInterfaces(absl::string_view path,
                                      const std::vector<VethSpec>& veths) = 0;
   // Unmounts and removes `path`, of a network or a user namespace, which goes with its last

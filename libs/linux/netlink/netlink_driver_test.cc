@@ -20,9 +20,11 @@
 namespace darse::netlink {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Field;
+using ::testing::Gt;
 using ::testing::Not;
 
 BridgeSpec TestBridge() {
@@ -38,8 +40,7 @@ VethSpec TestVeth() {
           .name = "eth0",
           .mac = {2, 0, 10, 201, 7, 2},
           .address = *Ipv4Prefix::Parse("10.201.7.2/24"),
-          .gateway = Ipv4::Parse("10.201.7.1").value(),
-          .mtu = 1400};
+          .gateway = Ipv4::Parse("10.201.7.1").value()};
 }
 
 const ns::IdMaps kMaps = {.uids = {{0, 1 << 30, 65536}}, .gids = {{0, 1 << 30, 65536}}};
@@ -104,6 +105,27 @@ TEST_P(NetlinkDriverTest, ANamespaceIsListedUntilItIsDropped) {
   EXPECT_THAT(*driver_->Namespaces(directory_), ElementsAre());
 }
 
+TEST_P(NetlinkDriverTest, TheFirstInterfaceMayBeMadeInAdvance) {
+  VethSpec second = TestVeth();
+  second.host_name = "drtv1";
+  second.name = "eth1";
+  second.address = *Ipv4Prefix::Parse("10.201.7.3/24");
+  second.gateway.reset();
+  EXPECT_EQ(driver_->PrepareInterface(path(), "drtv0", "eth0").code(), absl::StatusCode::kNotFound);
+  ASSERT_EQ(driver_->CreateNamespace(path(), {}), absl::OkStatus());
+  ASSERT_EQ(driver_->PrepareInterface(path(), "drtv0", "eth0"), absl::OkStatus());
+  EXPECT_EQ(driver_->AddInterfaces(path(), {TestVeth(), second}).code(),
+            absl::StatusCode::kNotFound);
+  ASSERT_TRUE(driver_->EnsureBridge(TestBridge()).ok());
+  EXPECT_EQ(driver_->AddInterfaces(path(), {TestVeth(), second}), absl::OkStatus());
+
+  // What was prepared goes with its namespace.
+  ASSERT_EQ(driver_->DropNamespace(path()), absl::OkStatus());
+  ASSERT_EQ(driver_->CreateNamespace(path(), {}), absl::OkStatus());
+  second.host_name = "drtv2";
+  EXPECT_EQ(driver_->AddInterfaces(path(), {second}), absl::OkStatus());
+}
+
 TEST_P(NetlinkDriverTest, AnInterfaceOnAMissingBridgeIsRefused) {
   ASSERT_EQ(driver_->CreateNamespace(path(), {}), absl::OkStatus());
   EXPECT_EQ(driver_->AddInterfaces(path(), {TestVeth()}).code(), absl::StatusCode::kNotFound);
@@ -133,28 +155,54 @@ TEST_P(NetlinkDriverTest, ForwardingIsTurnedOnOnce) {
 INSTANTIATE_TEST_SUITE_P(Fake, NetlinkDriverTest, testing::Values(false));
 INSTANTIATE_TEST_SUITE_P(Kernel, NetlinkDriverTest, testing::Values(true));
 
-class KernelNetlinkTest : public NetlinkDriverTest {};
+class KernelNetlinkTest : public NetlinkDriverTest {
+ protected:
+  // Of the namespace at path(), with the test's interface.
+  void ExpectFurnished() {
+    std::vector<Route> routes;
+    std::vector<Link> links;
+    std::string ports;
+    std::thread inside([&] {
+      UniqueFd fd(open(path().c_str(), O_RDONLY | O_CLOEXEC));
+      ASSERT_EQ(setns(fd.get(), CLONE_NEWNET), 0);
+      routes = *driver_->Routes();
+      links = *driver_->Links();
+      ports = ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    });
+    inside.join();
+    ASSERT_EQ(routes.size(), 2);
+    EXPECT_EQ(routes[0].destination.ToString(), "0.0.0.0/0");
+    EXPECT_EQ(routes[0].interface, "eth0");
+    EXPECT_EQ(routes[1].destination.ToString(), "10.201.7.0/24");
+    EXPECT_THAT(links, Contains(AllOf(Field(&Link::name, "eth0"), Field(&Link::mtu, 1400))));
+    EXPECT_EQ(ports, "0\n");
+    EXPECT_THAT(*driver_->Links(),
+                Contains(AllOf(Field(&Link::name, "drtv0"), Field(&Link::mtu, 1400),
+                               Field(&Link::master, Gt(0)))));
+  }
+};
 
 TEST_P(KernelNetlinkTest, TheInsideHasItsAddressRouteAndSettings) {
   ASSERT_TRUE(driver_->EnsureBridge(TestBridge()).ok());
   ASSERT_EQ(Make(), absl::OkStatus());
-  std::vector<Route> routes;
-  std::vector<Link> links;
-  std::string ports;
-  std::thread inside([&] {
-    UniqueFd fd(open(path().c_str(), O_RDONLY | O_CLOEXEC));
-    ASSERT_EQ(setns(fd.get(), CLONE_NEWNET), 0);
-    routes = *driver_->Routes();
-    links = *driver_->Links();
-    ports = ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-  });
-  inside.join();
-  ASSERT_EQ(routes.size(), 2);
-  EXPECT_EQ(routes[0].destination.ToString(), "0.0.0.0/0");
-  EXPECT_EQ(routes[0].interface, "eth0");
-  EXPECT_EQ(routes[1].destination.ToString(), "10.201.7.0/24");
-  EXPECT_THAT(links, Contains(Field(&Link::name, "eth0")));
-  EXPECT_EQ(ports, "0\n");
+  ExpectFurnished();
+}
+
+TEST_P(KernelNetlinkTest, WhatWasMadeInAdvanceIsNotTold) {
+  ASSERT_TRUE(driver_->EnsureBridge(TestBridge()).ok());
+  ASSERT_EQ(driver_->CreateNamespace(path(), {}), absl::OkStatus());
+  ASSERT_EQ(driver_->PrepareInterface(path(), "drtv0", "eth0"), absl::OkStatus());
+  ASSERT_EQ(driver_->AddInterfaces(path(), {TestVeth()}), absl::OkStatus());
+  ExpectFurnished();
+}
+
+TEST_P(KernelNetlinkTest, ABridgeTakesAnotherMtu) {
+  BridgeSpec bridge = TestBridge();
+  ASSERT_TRUE(driver_->EnsureBridge(bridge).ok());
+  bridge.mtu = 1300;
+  ASSERT_EQ(driver_->EnsureBridge(bridge), absl::OkStatus());
+  EXPECT_THAT(*driver_->Links(),
+              Contains(AllOf(Field(&Link::name, "drtbr0"), Field(&Link::mtu, 1300))));
 }
 
 TEST_P(KernelNetlinkTest, TheHostsEndIsReapedAfterTheNamespaceIsDropped) {

@@ -6,9 +6,12 @@
 #include <linux/if_link.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
@@ -69,13 +72,30 @@ absl::Status AddAddress(RouteSocket& socket, int index, const Ipv4Prefix& addres
   return socket.Run(message, absl::StrCat("adding address ", address.ToString()));
 }
 
-absl::Status SetUp(RouteSocket& socket, int index) {
+// A change of the interface that sets it up too.
+RouteMessage Upping(int index) {
   RouteMessage message(RTM_NEWLINK, 0);
   auto* fixed = message.Extra<ifinfomsg>();
   fixed->ifi_index = index;
   fixed->ifi_flags = IFF_UP;
   fixed->ifi_change = IFF_UP;
+  return message;
+}
+
+absl::Status SetUp(RouteSocket& socket, int index) {
+  RouteMessage message = Upping(index);
   return socket.Run(message, "setting an interface up");
+}
+
+absl::StatusOr<uint32_t> MtuOf(absl::string_view name) {
+  ifreq request = {};
+  if (name.size() >= sizeof(request.ifr_name)) return absl::NotFoundError(name);
+  name.copy(request.ifr_name, name.size());
+  UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid() || ioctl(socket.get(), SIOCGIFMTU, &request) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("reading the MTU of ", name));
+  }
+  return request.ifr_mtu;
 }
 
 absl::Status AddDefaultRoute(RouteSocket& socket, int index, Ipv4 gateway) {
@@ -91,38 +111,48 @@ absl::Status AddDefaultRoute(RouteSocket& socket, int index, Ipv4 gateway) {
   return socket.Run(message, absl::StrCat("adding the default route by ", gateway.ToString()));
 }
 
-// The pair is born with its inner end in the namespace and its outer end a port of the bridge.
-absl::Status AddVeth(RouteSocket& host, const VethSpec& spec, int netns_fd, int inner_index) {
-  const int bridge = IndexOf(spec.bridge);
-  if (bridge == 0) return absl::NotFoundError(absl::StrCat("there is no bridge ", spec.bridge));
+// Down, with its inner end in the namespace.
+absl::Status MakeVeth(RouteSocket& host, absl::string_view host_name, absl::string_view name,
+                      int netns_fd, int inner_index) {
   RouteMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-  auto* outer = message.Extra<ifinfomsg>();
-  outer->ifi_flags = IFF_UP;
-  outer->ifi_change = IFF_UP;
-  message.Text(IFLA_IFNAME, spec.host_name);
-  message.U32(IFLA_MTU, spec.mtu);
-  message.U32(IFLA_MASTER, bridge);
+  message.Extra<ifinfomsg>();
+  message.Text(IFLA_IFNAME, host_name);
   message.Nest(IFLA_LINKINFO, [&] {
     message.Text(IFLA_INFO_KIND, "veth");
     message.Nest(IFLA_INFO_DATA, [&] {
       message.Nest(VETH_INFO_PEER, [&] {
-        auto* inner = message.Extra<ifinfomsg>();
-        inner->ifi_index = inner_index;
-        message.Text(IFLA_IFNAME, spec.name);
-        message.U32(IFLA_MTU, spec.mtu);
-        message.Bytes(IFLA_ADDRESS, spec.mac.data(), spec.mac.size());
+        message.Extra<ifinfomsg>()->ifi_index = inner_index;
+        message.Text(IFLA_IFNAME, name);
         message.U32(IFLA_NET_NS_FD, netns_fd);
       });
     });
   });
-  RETURN_IF_ERROR(host.Run(message, absl::StrCat("making veth ", spec.host_name)));
+  return host.Run(message, absl::StrCat("making veth ", host_name));
+}
+
+// The outer end becomes a port of the bridge, the inner one gets its addresses.
+absl::Status ConnectVeth(RouteSocket& host, RouteSocket& inside, const VethSpec& spec,
+                         int inner_index) {
+  ASSIGN_OR_RETURN(const uint32_t mtu, MtuOf(spec.bridge));
+  RETURN_IF_ERROR(AddAddress(inside, inner_index, spec.address));
+  RouteMessage inner = Upping(inner_index);
+  inner.Bytes(IFLA_ADDRESS, spec.mac.data(), spec.mac.size());
+  inner.U32(IFLA_MTU, mtu);
+  RETURN_IF_ERROR(inside.Run(inner, absl::StrCat("setting ", spec.name, " up")));
+
+  const int outer_index = IndexOf(spec.host_name);
+  RouteMessage outer = Upping(outer_index);
+  outer.U32(IFLA_MTU, mtu);
+  outer.U32(IFLA_MASTER, IndexOf(spec.bridge));
+  RETURN_IF_ERROR(host.Run(outer, absl::StrCat("putting ", spec.host_name, " on ", spec.bridge)));
+  if (spec.gateway) RETURN_IF_ERROR(AddDefaultRoute(inside, inner_index, *spec.gateway));
 
   // With br_netfilter, what a container sends to its own published port turns round inside the
   // bridge.
   RouteMessage hairpin(RTM_SETLINK, 0);
   auto* port = hairpin.Extra<ifinfomsg>();
   port->ifi_family = AF_BRIDGE;
-  port->ifi_index = IndexOf(spec.host_name);
+  port->ifi_index = outer_index;
   hairpin.Nest(IFLA_PROTINFO | NLA_F_NESTED, [&] { hairpin.U8(IFLA_BRPORT_MODE, 1); });
   return host.Run(hairpin, absl::StrCat("setting hairpin mode of ", spec.host_name));
 }
@@ -187,7 +217,9 @@ absl::Status RtnetlinkDriver::EnsureBridge(const BridgeSpec& spec) {
   const int index = IndexOf(spec.name);
   if (index == 0) return absl::NotFoundError(absl::StrCat("bridge ", spec.name, " is gone again"));
   RETURN_IF_ERROR(AddAddress(socket, index, spec.address));
-  return Annotate(SetUp(socket, index), spec.name);
+  RouteMessage up = Upping(index);
+  up.U32(IFLA_MTU, spec.mtu);
+  return socket.Run(up, absl::StrCat("setting ", spec.name, " up"));
 }
 
 absl::Status RtnetlinkDriver::DeleteLink(absl::string_view name) {
@@ -211,25 +243,57 @@ absl::Status RtnetlinkDriver::CreateNamespace(absl::string_view path,
   return mounted;
 }
 
+std::optional<RouteSocket> RtnetlinkDriver::TakePrepared(absl::string_view path) {
+  absl::MutexLock lock(&mu_);
+  auto found = prepared_.find(path);
+  if (found == prepared_.end()) return std::nullopt;
+  std::optional<RouteSocket> inside(std::move(found->second));
+  prepared_.erase(found);
+  return inside;
+}
+
+absl::Status RtnetlinkDriver::PrepareInterface(absl::string_view path, absl::string_view host_name,
+                                               absl::string_view name) {
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenNamespaceAt(path));
+  ASSIGN_OR_RETURN(RouteSocket inside, OpenInside(fd.get()));
+  ASSIGN_OR_RETURN(RouteSocket host, RouteSocket::Open());
+  RETURN_IF_ERROR(MakeVeth(host, host_name, name, fd.get(), kFirstVeth));
+  absl::MutexLock lock(&mu_);
+  prepared_.emplace(path, std::move(inside));
+  return absl::OkStatus();
+}
+
 absl::Status RtnetlinkDriver::AddInterfaces(absl::string_view path,
                                             const std::vector<VethSpec>& veths) {
   if (veths.empty()) return absl::OkStatus();
-  UniqueFd fd(open(std::string(path).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("opening ", path));
-  ASSIGN_OR_RETURN(RouteSocket inside, OpenInside(fd.get()));
+  for (const VethSpec& veth : veths) {
+    if (IndexOf(veth.bridge) != 0) continue;
+    return absl::NotFoundError(absl::StrCat("there is no bridge ", veth.bridge));
+  }
+  std::optional<RouteSocket> inside = TakePrepared(path);
+  const bool prepared = inside.has_value();
+  UniqueFd fd;
+  if (!prepared || veths.size() > 1) {
+    ASSIGN_OR_RETURN(fd, OpenNamespaceAt(path));
+  }
+  if (!prepared) {
+    ASSIGN_OR_RETURN(RouteSocket opened, OpenInside(fd.get()));
+    inside.emplace(std::move(opened));
+  }
   ASSIGN_OR_RETURN(RouteSocket host, RouteSocket::Open());
   int index = kFirstVeth;
   for (const VethSpec& veth : veths) {
-    RETURN_IF_ERROR(AddVeth(host, veth, fd.get(), index));
-    RETURN_IF_ERROR(AddAddress(inside, index, veth.address));
-    RETURN_IF_ERROR(SetUp(inside, index));
-    if (veth.gateway) RETURN_IF_ERROR(AddDefaultRoute(inside, index, *veth.gateway));
+    if (!prepared || index != kFirstVeth) {
+      RETURN_IF_ERROR(MakeVeth(host, veth.host_name, veth.name, fd.get(), index));
+    }
+    RETURN_IF_ERROR(ConnectVeth(host, *inside, veth, index));
     ++index;
   }
   return absl::OkStatus();
 }
 
 absl::Status RtnetlinkDriver::DropNamespace(absl::string_view path) {
+  TakePrepared(path).reset();
   return DropNamespaceAt(path);
 }
 

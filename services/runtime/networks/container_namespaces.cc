@@ -56,54 +56,67 @@ absl::Status ContainerNamespaces::DropFiles(absl::string_view id) {
   return links_.DropNamespace(UserPath(id));
 }
 
-absl::Status ContainerNamespaces::Prepare(absl::string_view id) {
+absl::Status ContainerNamespaces::Prepare(absl::string_view id, absl::string_view host_name) {
   ASSIGN_OR_RETURN(const uint32_t first_id, ids_.Take());
-  const absl::Status made = Create(id, first_id);
+  absl::Status made = Create(id, first_id);
+  if (made.ok()) made = links_.PrepareInterface(NetworkPath(id), host_name, "eth0");
   if (!made.ok()) {
-    ids_.Return(first_id);
+    Drop(id, first_id).IgnoreError();
     return made;
   }
   absl::MutexLock lock(&mu_);
-  prepared_.emplace(id, first_id);
+  prepared_.emplace(id, Prepared{first_id, std::string(host_name)});
   return absl::OkStatus();
 }
 
-uint32_t ContainerNamespaces::TakePrepared(absl::string_view id) {
+ContainerNamespaces::Prepared ContainerNamespaces::TakePrepared(absl::string_view id) {
   absl::MutexLock lock(&mu_);
   auto found = prepared_.find(id);
-  if (found == prepared_.end()) return 0;
-  const uint32_t first_id = found->second;
+  if (found == prepared_.end()) return {};
+  Prepared prepared = std::move(found->second);
   prepared_.erase(found);
-  return first_id;
+  return prepared;
 }
 
 absl::Status ContainerNamespaces::DropPrepared(absl::string_view id) {
-  const uint32_t first_id = TakePrepared(id);
+  const uint32_t first_id = TakePrepared(id).first_id;
   return first_id == 0 ? absl::OkStatus() : Drop(id, first_id);
+}
+
+bool ContainerNamespaces::IsPrepared(absl::string_view id) {
+  absl::MutexLock lock(&mu_);
+  return prepared_.contains(id);
 }
 
 absl::StatusOr<uint32_t> ContainerNamespaces::TakeIds(absl::string_view id) {
   {
     absl::MutexLock lock(&mu_);
     auto found = prepared_.find(id);
-    if (found != prepared_.end()) return found->second;
+    if (found != prepared_.end()) return found->second.first_id;
   }
   return ids_.Take();
 }
 
 absl::Status ContainerNamespaces::Make(absl::string_view id, uint32_t first_id,
                                        const std::vector<netlink::VethSpec>& veths) {
-  const uint32_t prepared = TakePrepared(id);
-  if (prepared == 0 || prepared != first_id) {
+  const Prepared prepared = TakePrepared(id);
+  const bool same_ids = prepared.first_id != 0 && prepared.first_id == first_id;
+  if (!same_ids || veths.empty() || veths[0].host_name != prepared.host_name) {
     RETURN_IF_ERROR(DropFiles(id));
-    if (prepared != 0) ids_.Return(prepared);
+    if (prepared.first_id != 0 && !same_ids) ids_.Return(prepared.first_id);
     RETURN_IF_ERROR(Create(id, first_id));
+    return links_.AddInterfaces(NetworkPath(id), veths);
   }
-  return links_.AddInterfaces(NetworkPath(id), veths);
+  const absl::Status added = links_.AddInterfaces(NetworkPath(id), veths);
+  if (absl::IsNotFound(added)) {
+    absl::MutexLock lock(&mu_);
+    prepared_.emplace(id, prepared);
+  }
+  return added;
 }
 
 absl::Status ContainerNamespaces::Drop(absl::string_view id, uint32_t first_id) {
-  const uint32_t prepared = TakePrepared(id);
+  const uint32_t prepared = TakePrepared(id).first_id;
   RETURN_IF_ERROR(DropFiles(id));
   if (first_id != 0) ids_.Return(first_id);
   if (prepared != 0 && prepared != first_id) ids_.Return(prepared);

@@ -34,13 +34,15 @@ class ContainerNamespaces {
     if (first_id != 0) ids_.Share(first_id);
   }
 
-  // Makes both in advance, with ids of their own, for a container that is to come.
-  absl::Status Prepare(absl::string_view id);
+  // Makes both in advance, with ids of their own, for a container that is to come, and eth0, whose
+  // other end is `host_name` and on no network yet.
+  absl::Status Prepare(absl::string_view id, absl::string_view host_name);
   // OK if nothing was prepared, or it is used already.
   absl::Status DropPrepared(absl::string_view id);
 
   // The range for a start: that of what was prepared, or a new one.
   absl::StatusOr<uint32_t> TakeIds(absl::string_view id);
+  bool IsPrepared(absl::string_view id);
   // Makes what was not prepared, instead of whatever was there, and adds the interfaces. NOT_FOUND
   // if a bridge is missing. After an error call Drop, or try again.
   absl::Status Make(absl::string_view id, uint32_t first_id,
@@ -55,15 +57,19 @@ class ContainerNamespaces {
   absl::Status MakeDirectories();
   absl::Status Create(absl::string_view id, uint32_t first_id);
   absl::Status DropFiles(absl::string_view id);
-  // 0 if nothing is prepared.
-  uint32_t TakePrepared(absl::string_view id);
+  struct Prepared {
+    uint32_t first_id = 0;
+    std::string host_name;
+  };
+  // A first id of 0 if nothing is.
+  Prepared TakePrepared(absl::string_view id);
 
   netlink::NetlinkDriver& links_;
   const std::string run_dir_;
   IdRanges ids_;
   absl::Mutex mu_;
-  // First ids, by container.
-  std::map<std::string, uint32_t, std::less<>> prepared_ ABSL_GUARDED_BY(mu_);
+  // By container; first ids below.
+  std::map<std::string, Prepared, std::less<>> prepared_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, uint32_t, std::less<>> left_ ABSL_GUARDED_BY(mu_);
 };
 

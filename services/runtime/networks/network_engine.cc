@@ -23,6 +23,8 @@ using netlink::Ipv4Prefix;
 using sqlite::Transaction;
 
 constexpr uint32_t kDefaultMtu = 1500;
+// Generation of what is made in advance: that of the first start, if it uses it.
+constexpr int64_t kPrepared = 0;
 // Chosen ports that another container took in between are chosen again so often.
 constexpr int kPortAttempts = 16;
 
@@ -477,7 +479,11 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
         if (request.user_namespace) attachment.first_id = other.first_id;
       }
       attachment.attached = true;
-      ++attachment.generation;
+      // A name that was not used yet: what has the old one may be on its way out.
+      const bool uses_prepared = request.user_namespace && request.mode == NetworkMode::kBridge &&
+                                 attachment.generation == kPrepared &&
+                                 namespaces.IsPrepared(request.container_id);
+      if (!uses_prepared) ++attachment.generation;
       RETURN_IF_ERROR(NetworkStore::Put(tx, attachment));
       for (const Network& network : networks) {
         RETURN_IF_ERROR(
@@ -495,7 +501,6 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
 absl::Status NetworkEngine::State::MakeNamespace(const Attachment& attachment,
                                                  const std::vector<Network>& networks) {
   std::vector<netlink::VethSpec> veths;
-  ASSIGN_OR_RETURN(const uint32_t mtu, UplinkMtu(links));
   bool has_default_route = false;
   for (size_t i = 0; i < attachment.endpoints.size(); ++i) {
     const Network& network = networks[i];
@@ -506,8 +511,7 @@ absl::Status NetworkEngine::State::MakeNamespace(const Attachment& attachment,
                            .bridge = network.interface,
                            .name = absl::StrCat("eth", i),
                            .mac = MacOf(address),
-                           .address = {address, subnet.length},
-                           .mtu = mtu};
+                           .address = {address, subnet.length}};
     if (!network.internal && !has_default_route) {
       veth.gateway = GatewayOf(subnet);
       has_default_route = true;
@@ -605,7 +609,8 @@ absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool 
 }
 
 absl::Status NetworkEngine::Prepare(absl::string_view container_id) {
-  return state_->namespaces.Prepare(container_id);
+  return state_->namespaces.Prepare(
+      container_id, VethName(state_->options.bridge_prefix, container_id, kPrepared, 0));
 }
 
 absl::Status NetworkEngine::DropPrepared(absl::string_view container_id) {
@@ -759,11 +764,12 @@ absl::Status NetworkEngine::Heal() {
   RETURN_IF_ERROR(state.rules.EnsureTable());
   ASSIGN_OR_RETURN(const std::vector<netlink::Link> links, state.links.Links());
   ASSIGN_OR_RETURN(const std::vector<Network> networks, List());
+  ASSIGN_OR_RETURN(const uint32_t mtu, UplinkMtu(state.links));
   for (const Network& network : networks) {
-    const bool there = std::any_of(links.begin(), links.end(), [&](const netlink::Link& link) {
-      return link.name == network.interface;
+    const bool whole = std::any_of(links.begin(), links.end(), [&](const netlink::Link& link) {
+      return link.name == network.interface && link.mtu == mtu;
     });
-    if (there) continue;
+    if (whole) continue;
     const absl::Status made = state.EnsureBridge(network);
     // Deleted since we looked: the bridge must not come back.
     if (absl::IsNotFound(Get(network.id).status())) {
