@@ -389,6 +389,7 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     RunInit(plan, child.get());
   }
   child.Reset();
+  launched.spent = std::move(plan.rootfs.sources.spent);
   plan.rootfs.sources = {};
 
   auto adopt = [&](pid_t pid) -> absl::Status {

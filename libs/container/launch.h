@@ -55,6 +55,8 @@ struct Launched {
   UniqueFd pidfd;
   UniqueFd terminal;  // master
   std::vector<std::string> warnings;
+  // To be closed after somebody was told.
+  std::vector<UniqueFd> spent;
 };
 
 // `cgroups` may be null: then the process stays in the caller's. The cgroup is made if it is

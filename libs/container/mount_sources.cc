@@ -44,12 +44,12 @@ class IdMapNamespaces {
 };
 
 absl::StatusOr<UniqueFd> OpenRoot(const RootSource& root, const ContainerIds* ids,
-                                  IdMapNamespaces& namespaces) {
+                                  IdMapNamespaces& namespaces, std::vector<UniqueFd>& spent) {
   mnt::OverlaySource overlay = root.overlay;
   if (root.id_map && ids != nullptr) {
     ASSIGN_OR_RETURN(overlay.id_map, namespaces.Get(ids->maps));
   }
-  if (!overlay.lower_dirs.empty()) return mnt::MakeOverlay(overlay);
+  if (!overlay.lower_dirs.empty()) return mnt::MakeOverlayKeeping(overlay, spent);
   ASSIGN_OR_RETURN(UniqueFd mount, mnt::CloneMount(AT_FDCWD, root.path, /*recursive=*/true));
   RETURN_IF_ERROR(mnt::SetAttributes(mount.get(), 0, 0, MS_PRIVATE, false));
   if (overlay.id_map >= 0) {
@@ -101,7 +101,7 @@ absl::StatusOr<MountSources> OpenMountSources(const Spec& spec, const RootSource
                                               const ContainerIds* ids, bool may_make_nodes) {
   MountSources sources;
   IdMapNamespaces namespaces(ids);
-  absl::StatusOr<UniqueFd> opened = OpenRoot(root, ids, namespaces);
+  absl::StatusOr<UniqueFd> opened = OpenRoot(root, ids, namespaces, sources.spent);
   RETURN_IF_ERROR(AtStep("rootfs", opened.status()));
   sources.root = *std::move(opened);
   sources.mounts.resize(spec.mounts.size());

@@ -36,6 +36,8 @@ struct MountSources {
   // The tmpfs for /dev is among them, with the nodes of all devices below /dev: in a file system of
   // a user namespace the kernel honours none.
   bool has_devices = false;
+  // Nobody's any more; closed when there is time (mnt::MakeOverlay).
+  std::vector<UniqueFd> spent;
 };
 
 // `ids`: null without a user namespace. `may_make_nodes`: this process may mknod. Errors carry

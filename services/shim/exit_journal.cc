@@ -10,8 +10,9 @@
 
 namespace darse::shim {
 
-absl::Status ExitJournalFile::Open(const std::string& path) {
+absl::Status ExitJournalFile::Open(const std::string& path, bool durable) {
   path_ = path;
+  durable_ = durable;
   name_is_durable_ = access(path.c_str(), F_OK) == 0;
   file_.Reset(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!file_.valid()) return SyscallError(errno, absl::StrCat("open ", path));
@@ -30,7 +31,7 @@ absl::Status ExitJournalFile::Open(const std::string& path) {
 }
 
 absl::Status ExitJournalFile::MakeNameDurable() {
-  if (name_is_durable_) return absl::OkStatus();
+  if (name_is_durable_ || !durable_) return absl::OkStatus();
   UniqueFd directory(open(path_.substr(0, path_.rfind('/')).c_str(), O_RDONLY | O_CLOEXEC));
   if (fsync(directory.get()) < 0) return SyscallError(errno, "fsync of the state directory");
   name_is_durable_ = true;
@@ -44,9 +45,12 @@ absl::Status ExitJournalFile::Append(ExitRecord& record) {
   off_t before = lseek(file_.get(), 0, SEEK_END);
   ssize_t wrote = write(file_.get(), line.data(), line.size());
   int error = wrote < 0 ? errno : ENOSPC;
-  if (wrote == static_cast<ssize_t>(line.size()) && fdatasync(file_.get()) == 0) {
-    last_sequence_ = record.sequence;
-    return absl::OkStatus();
+  if (wrote == static_cast<ssize_t>(line.size())) {
+    if (!durable_ || fdatasync(file_.get()) == 0) {
+      last_sequence_ = record.sequence;
+      return absl::OkStatus();
+    }
+    error = errno;
   }
   if (ftruncate(file_.get(), before) < 0) return SyscallError(errno, "cut a torn exit record off");
   return SyscallError(error, "write the exit record");

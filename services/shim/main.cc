@@ -73,20 +73,17 @@ absl::StatusOr<ShimOptions> ParseArguments(int argc, char** argv, std::string& p
 }
 
 // One shim a container: a predecessor may still be removing the cgroup.
-absl::StatusOr<UniqueFd> TakeLock(const std::string& state_dir) {
-  std::string path = absl::StrCat(state_dir, "/shim.lock");
-  UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock.valid()) return SyscallError(errno, absl::StrCat("open ", path));
-  for (int attempt = 0; flock(lock.get(), LOCK_EX | LOCK_NB) < 0; ++attempt) {
-    if (errno != EWOULDBLOCK && errno != EINTR)
-      return SyscallError(errno, absl::StrCat("lock ", path));
+absl::Status TakeLock(int lock) {
+  for (int attempt = 0; flock(lock, LOCK_EX | LOCK_NB) < 0; ++attempt) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return SyscallError(errno, "lock shim.lock");
     if (attempt == 1000) return absl::AlreadyExistsError("another shim holds this container");
     timespec pause = {.tv_sec = 0, .tv_nsec = 5'000'000};
     nanosleep(&pause, nullptr);
   }
-  return lock;
+  return absl::OkStatus();
 }
 
+// In the working directory; not shim.pid yet: a parked shim holds no container.
 absl::Status WritePidFile() {
   ASSIGN_OR_RETURN(std::string stat, ReadWhole("/proc/self/stat"));
   // Field 22; the second, in parentheses, may hold anything.
@@ -96,8 +93,7 @@ absl::Status WritePidFile() {
   std::string start_time = stat.substr(at + 1, stat.find(' ', at + 1) - at - 1);
   std::string content = absl::StrCat(getpid(), " ", start_time, "\n");
   UniqueFd file(open("shim.pid.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file.valid() || write(file.get(), content.data(), content.size()) < 0 ||
-      rename("shim.pid.new", "shim.pid") < 0) {
+  if (!file.valid() || write(file.get(), content.data(), content.size()) < 0) {
     return SyscallError(errno, "write shim.pid");
   }
   return absl::OkStatus();
@@ -120,14 +116,23 @@ void Detach() {
   if (null > 2) close(null);
 }
 
-absl::Status Prepare(const ShimOptions& options, UniqueFd& lock, ShimConfig& config) {
-  ASSIGN_OR_RETURN(std::string json, ReadWhole(absl::StrCat(options.state_dir, "/shim.json")));
-  ASSIGN_OR_RETURN(config, DecodeShimConfig(json));
+// What a parked shim does before its lease.
+absl::Status MakeFiles(const ShimOptions& options, UniqueFd& lock) {
   if (chdir(options.run_dir.c_str()) < 0) {
     return SyscallError(errno, absl::StrCat("chdir ", options.run_dir));
   }
-  ASSIGN_OR_RETURN(lock, TakeLock(options.state_dir));
+  std::string path = absl::StrCat(options.state_dir, "/shim.lock");
+  lock.Reset(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock.valid()) return SyscallError(errno, absl::StrCat("open ", path));
   return WritePidFile();
+}
+
+absl::Status TakeOver(const ShimOptions& options, const UniqueFd& lock, ShimConfig& config) {
+  ASSIGN_OR_RETURN(std::string json, ReadWhole(absl::StrCat(options.state_dir, "/shim.json")));
+  ASSIGN_OR_RETURN(config, DecodeShimConfig(json));
+  RETURN_IF_ERROR(TakeLock(lock.get()));
+  if (rename("shim.pid.new", "shim.pid") < 0) return SyscallError(errno, "write shim.pid");
+  return absl::OkStatus();
 }
 
 absl::Status WaitForLease(ShimOptions& options, const std::string& cgroup_path) {
@@ -159,15 +164,17 @@ int Main(int argc, char** argv) {
   Detach();
   // Buffers go back to the kernel when they are freed.
   mallopt(M_MMAP_THRESHOLD, 8 << 10);
+  UniqueFd lock;
+  absl::Status made = MakeFiles(*options, lock);
+  if (!made.ok()) return Fail(*options, "config", made);
   if (!parked_cgroup.empty()) {
     absl::Status leased = WaitForLease(*options, parked_cgroup);
     if (absl::IsCancelled(leased)) return 0;
     if (!leased.ok()) return Fail(*options, "cgroup", leased);
   }
-  UniqueFd lock;
   ShimConfig config;
-  absl::Status prepared = Prepare(*options, lock, config);
-  if (!prepared.ok()) return Fail(*options, "config", prepared);
+  absl::Status taken = TakeOver(*options, lock, config);
+  if (!taken.ok()) return Fail(*options, "config", taken);
   Shim shim(*std::move(options), std::move(config));
   return shim.Run().ok() ? 0 : 1;
 }

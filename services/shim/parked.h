@@ -4,8 +4,8 @@
 //
 // It makes the cgroup, and a helper that is in it already: with cgroup v1, entering one waits for
 // the kernel's RCU, 5 to 20 ms after some idleness. Then it sends one message, kDone, and waits for
-// the lease (lease.h). From there on it is like any other shim; <state> and <run> need not be there
-// before. At end-of-file without a lease it removes the cgroup and ends.
+// the lease (lease.h). From there on it is like any other shim. At end-of-file without a lease it
+// removes the cgroup and ends.
 #pragma once
 
 #include <string>

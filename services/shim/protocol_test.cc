@@ -107,6 +107,7 @@ TEST(ShimConfigTest, SurvivesJsonAndRefusesUnknownKeys) {
       .restart = {.kind = RestartKind::kUnlessStopped},
       .stop_signal = 2,
       .stdin_open = true,
+      .transient = true,
       .columns = 100,
       .rows = 30,
       .seccomp_cache = "/run/s"};

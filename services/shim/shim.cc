@@ -70,8 +70,6 @@ absl::Status Shim::Open() {
   RETURN_IF_ERROR(poller_.Open());
   // First: what goes wrong from here on is told there.
   clients_.Subscribe(clients_.Adopt(std::move(options_.report)));
-  RETURN_IF_ERROR(log_.Open());
-  RETURN_IF_ERROR(journal_.Open(absl::StrCat(options_.state_dir, "/exits")));
   ASSIGN_OR_RETURN(cgroups_, cgroup::OpenHostCgroups());
   sigset_t child;
   sigemptyset(&child);
@@ -79,9 +77,24 @@ absl::Status Shim::Open() {
   children_.Reset(signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!children_.valid()) return SyscallError(errno, "signalfd");
   poller_.Add(children_.get(), EPOLLIN, [this](uint32_t) { OnChildren(); });
+  return absl::OkStatus();
+}
+
+absl::Status Shim::OpenFiles() {
+  RETURN_IF_ERROR(log_.Open());
+  RETURN_IF_ERROR(
+      journal_.Open(absl::StrCat(options_.state_dir, "/exits"), /*durable=*/!config_.transient));
   // run_dir is the working directory.
   RETURN_IF_ERROR(clients_.Listen());
+  journal_.MakeNameDurable().IgnoreError();
   return absl::OkStatus();
+}
+
+void Shim::AbandonStart() {
+  StartResult result = FinishStart(starting_.get());
+  if (result.status.ok()) kill(static_cast<pid_t>(result.pid), SIGKILL);
+  poller_.Remove(starting_.get());
+  starting_.Reset();
 }
 
 absl::Status Shim::Run() {
@@ -90,8 +103,11 @@ absl::Status Shim::Run() {
     UniqueFd(&attach)[3] = options_.attach;
     bool any = attach[0].valid() || attach[1].valid() || attach[2].valid();
     opened = BeginFirstProcess();
-    // While the process is being made.
-    journal_.MakeNameDurable().IgnoreError();
+    if (opened.ok()) {
+      // While the process is being made.
+      opened = OpenFiles();
+      if (!opened.ok()) AbandonStart();
+    }
     if (opened.ok() && any) {
       // A client that detaches, or a runtime that dies, does not end the container's stdin: that
       // takes kCloseStdin.

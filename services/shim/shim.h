@@ -55,7 +55,10 @@ class Shim {
   };
 
   absl::Status Open();
+  // What the first process does not need: made beside it.
+  absl::Status OpenFiles();
   absl::Status BeginFirstProcess();
+  void AbandonStart();
   void OnStarted();
   void OnStartFailed(const absl::Status& status);
 

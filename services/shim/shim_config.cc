@@ -157,6 +157,8 @@ std::string EncodeShimConfig(const ShimConfig& config) {
   Write(writer, "stop_signal", config.stop_signal);
   writer.Key("stdin_open");
   writer.Bool(config.stdin_open);
+  writer.Key("transient");
+  writer.Bool(config.transient);
   Write(writer, "columns", config.columns);
   Write(writer, "rows", config.rows);
   Write(writer, "seccomp_cache", config.seccomp_cache);
@@ -189,6 +191,9 @@ absl::StatusOr<ShimConfig> DecodeShimConfig(absl::string_view json) {
     } else if (key == "stdin_open") {
       if (!member.IsBool()) return Bad(key);
       config.stdin_open = member.GetBool();
+    } else if (key == "transient") {
+      if (!member.IsBool()) return Bad(key);
+      config.transient = member.GetBool();
     } else if (key == "columns") {
       RETURN_IF_ERROR(ReadSmall(member, key, config.columns));
     } else if (key == "rows") {

@@ -6,7 +6,7 @@
 //    "log":{"dir":"<state>/log","max_size_bytes":10485760,"max_files":3},
 //    "restart":{"kind":"no|on-failure|always|unless-stopped","max_retries":0,
 //    "window_ms":0,"delay_ms":100},
-//    "stop_signal":15,"stdin_open":false,"columns":0,"rows":0,
+//    "stop_signal":15,"stdin_open":false,"transient":false,"columns":0,"rows":0,
 //    "seccomp_cache":"<run>/seccomp"}
 //
 // The rest is in config.json, where OCI puts it: process.terminal (tty), linux.cgroupsPath
@@ -51,7 +51,10 @@ struct ShimConfig {
   RestartPolicy restart;
   int32_t stop_signal = 15;  // what a stop request without a signal sends
   bool stdin_open = false;   // otherwise stdin is /dev/null (or a terminal nobody types on)
-  uint32_t columns = 0;      // first size of the terminal; 0: the kernel's
+  // After a power cut there is no such container any more: its exits are written, but nobody waits
+  // until they are on the disk.
+  bool transient = false;
+  uint32_t columns = 0;  // first size of the terminal; 0: the kernel's
   uint32_t rows = 0;
   // Directory of compiled filters, shared by all containers; empty: each start compiles its own.
   std::string seccomp_cache;

@@ -19,6 +19,7 @@
 #include "libs/container/launch.h"
 #include "libs/container/sync_socket.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
+#include "libs/linux/mount/overlay.h"
 
 namespace darse::shim {
 namespace {
@@ -45,6 +46,13 @@ absl::StatusOr<Spec> ReadSpec(const std::string& state_dir) {
   ASSIGN_OR_RETURN(std::string json, ReadAll(file.get()));
   return container::ParseSpec(json);
 }
+
+// What a parked child has when its job comes.
+struct Parked {
+  std::unique_ptr<cgroup::CgroupDriver> cgroups;
+  // v1; v2 makes the process right in its cgroup, at no cost.
+  bool in_cgroup = false;
+};
 
 absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec, cgroup::CgroupDriver* cgroups,
                                     bool in_cgroup) {
@@ -85,27 +93,31 @@ absl::StatusOr<Launched> StartFurther(const StartJob& job, const Spec& spec,
   return container::Join(spec, cgroups, options);
 }
 
-absl::Status RunStart(const StartJob& job, int socket, bool in_cgroup) {
+absl::Status RunStart(const StartJob& job, int socket, Parked parked) {
   absl::StatusOr<Spec> spec = ReadSpec(job.state_dir);
   RETURN_IF_ERROR(container::AtStep("config", spec.status()));
-  absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> cgroups = cgroup::OpenHostCgroups();
-  RETURN_IF_ERROR(container::AtStep("cgroup", cgroups.status()));
+  std::unique_ptr<cgroup::CgroupDriver> cgroups = std::move(parked.cgroups);
+  if (cgroups == nullptr) {
+    absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> opened = cgroup::OpenHostCgroups();
+    RETURN_IF_ERROR(container::AtStep("cgroup", opened.status()));
+    cgroups = *std::move(opened);
+  }
   absl::StatusOr<Launched> launched = job.join_pid == 0
-                                          ? StartFirst(job, *spec, cgroups->get(), in_cgroup)
-                                          : StartFurther(job, *spec, cgroups->get());
+                                          ? StartFirst(job, *spec, cgroups.get(), parked.in_cgroup)
+                                          : StartFurther(job, *spec, cgroups.get());
   RETURN_IF_ERROR(launched.status());
   for (const std::string& warning : launched->warnings) {
     RETURN_IF_ERROR(container::SendSync(socket, 'W', warning));
   }
-  ASSIGN_OR_RETURN(std::string path, (*cgroups)->Resolve(spec->cgroups_path, job.config->id));
+  ASSIGN_OR_RETURN(std::string path, cgroups->Resolve(spec->cgroups_path, job.config->id));
   const container::NamespaceEntry* pid = spec->FindNamespace(CLONE_NEWPID);
   bool own = pid != nullptr && pid->path.empty();
   return container::SendSync(socket, 'S', absl::StrCat(launched->pid, " ", own ? 1 : 0, " ", path),
                              launched->terminal.get());
 }
 
-[[noreturn]] void RunAndExit(const StartJob& job, int socket, bool in_cgroup) {
-  absl::Status started = RunStart(job, socket, in_cgroup);
+[[noreturn]] void RunAndExit(const StartJob& job, int socket, Parked parked) {
+  absl::Status started = RunStart(job, socket, std::move(parked));
   if (!started.ok()) {
     container::SendSync(socket, 'F', container::EncodeFailure(started)).IgnoreError();
   }
@@ -118,13 +130,13 @@ absl::Status RunStart(const StartJob& job, int socket, bool in_cgroup) {
 constexpr char kReady = 'K', kFirstStdio = '0', kJob = 'J';
 
 // The parked child: into the cgroup, and wait.
-absl::StatusOr<bool> EnterCgroup(const std::string& cgroup_path) {
-  ASSIGN_OR_RETURN(std::unique_ptr<cgroup::CgroupDriver> cgroups, cgroup::OpenHostCgroups());
-  RETURN_IF_ERROR(cgroups->Create(cgroup_path));
-  // v2 makes the process right in it, at no cost.
-  if (cgroups->OpenDirectory(cgroup_path).ok()) return false;
-  RETURN_IF_ERROR(cgroups->Attach(cgroup_path, getpid()));
-  return true;
+absl::StatusOr<Parked> EnterCgroup(const std::string& cgroup_path) {
+  Parked parked;
+  ASSIGN_OR_RETURN(parked.cgroups, cgroup::OpenHostCgroups());
+  RETURN_IF_ERROR(parked.cgroups->Create(cgroup_path));
+  parked.in_cgroup = !parked.cgroups->OpenDirectory(cgroup_path).ok();
+  if (parked.in_cgroup) RETURN_IF_ERROR(parked.cgroups->Attach(cgroup_path, getpid()));
+  return parked;
 }
 
 absl::StatusOr<ShimConfig> ReadConfig(const std::string& state_dir) {
@@ -136,12 +148,13 @@ absl::StatusOr<ShimConfig> ReadConfig(const std::string& state_dir) {
 }
 
 [[noreturn]] void RunParked(const std::string& cgroup_path, int socket) {
-  absl::StatusOr<bool> entered = EnterCgroup(cgroup_path);
-  if (!entered.ok()) {
-    absl::Status failed = container::AtStep("cgroup", entered.status());
+  absl::StatusOr<Parked> parked = EnterCgroup(cgroup_path);
+  if (!parked.ok()) {
+    absl::Status failed = container::AtStep("cgroup", parked.status());
     container::SendSync(socket, 'F', container::EncodeFailure(failed)).IgnoreError();
     _exit(1);
   }
+  mnt::LearnOverlay();
   if (!container::SendSync(socket, kReady).ok()) _exit(1);
   StartJob job;
   UniqueFd stdio[3];
@@ -165,7 +178,7 @@ absl::StatusOr<ShimConfig> ReadConfig(const std::string& state_dir) {
     _exit(0);
   }
   job.config = &*config;
-  RunAndExit(job, socket, *entered);
+  RunAndExit(job, socket, *std::move(parked));
 }
 
 }  // namespace
@@ -177,7 +190,7 @@ absl::StatusOr<UniqueFd> BeginStart(const StartJob& job) {
   if (pid < 0) return SyscallError(errno, "fork");
   if (pid > 0) return ours;
   ours.Reset();
-  RunAndExit(job, theirs.get(), /*in_cgroup=*/false);
+  RunAndExit(job, theirs.get(), {});
 }
 
 absl::StatusOr<ParkedStarter> ParkStarter(const std::string& cgroup_path) {

@@ -181,18 +181,27 @@ absl::StatusOr<UniqueFd> MountOverlayByParts(const OverlaySource& source,
 // Such a kernel takes every option, even this one, and complains in the system's log when it
 // mounts.
 bool TakesOnePage() {
-  UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
-  return context.valid() && fsconfig(context.get(), FSCONFIG_SET_FLAG,
-                                     "darse-asks-whether-options-are-checked", nullptr, 0) == 0;
+  static const bool takes = [] {
+    UniqueFd context(fsopen("overlay", FSOPEN_CLOEXEC));
+    return context.valid() && fsconfig(context.get(), FSCONFIG_SET_FLAG,
+                                       "darse-asks-whether-options-are-checked", nullptr, 0) == 0;
+  }();
+  return takes;
 }
 
 }  // namespace
 
+void LearnOverlay() { TakesOnePage(); }
+
 absl::StatusOr<UniqueFd> MakeOverlay(const OverlaySource& source) {
-  static const bool takes_one_page = TakesOnePage();
-  if (takes_one_page) return MakeOverlayAsOnePage(source);
+  std::vector<UniqueFd> spent;
+  return MakeOverlayKeeping(source, spent);
+}
+
+absl::StatusOr<UniqueFd> MakeOverlayKeeping(const OverlaySource& source,
+                                            std::vector<UniqueFd>& mapped) {
+  if (TakesOnePage()) return MakeOverlayAsOnePage(source);
   if (source.id_map < 0) return MountOverlayByParts(source, source);
-  std::vector<UniqueFd> mapped;
   auto map = [&](const std::string& dir) -> absl::StatusOr<std::string> {
     ASSIGN_OR_RETURN(mapped.emplace_back(), CloneIdMapped(dir, source.id_map));
     return absl::StrCat("/proc/self/fd/", mapped.back().get());

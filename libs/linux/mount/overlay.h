@@ -20,6 +20,12 @@ struct OverlaySource {
 // Takes any number of layers where the kernel (6.5) lets them be added one by one; before, some
 // 900.
 absl::StatusOr<UniqueFd> MakeOverlay(const OverlaySource& source);
+// The same; `spent` gets what the mount was made of and has no use any more, but takes the kernel
+// long to let go of.
+absl::StatusOr<UniqueFd> MakeOverlayKeeping(const OverlaySource& source,
+                                            std::vector<UniqueFd>& spent);
+// Asks the kernel now what MakeOverlay would ask first.
+void LearnOverlay();
 // The way of older kernels, which MakeOverlay falls back to.
 absl::StatusOr<UniqueFd> MakeOverlayAsOnePage(const OverlaySource& source);
 

@@ -70,11 +70,14 @@ std::optional<ParkedShim> ContainerEngine::TakeParked(const std::string& id) {
 absl::StatusOr<ParkedShim> ContainerEngine::ParkShim() {
   std::string id = new_id_();
   ContainerDir dir = Dir(id);
+  UndoStack undo;
+  // Recovery removes it if there never is a container.
+  undo.Push([&] { dir.Remove().IgnoreError(); });
+  RETURN_IF_ERROR(dir.Make());
   ASSIGN_OR_RETURN(
       ParkedShim parked,
       shims_.Park({.id = id, .state_dir = dir.state(), .run_dir = dir.run()}, CgroupPath(id)));
-  // Recovery removes it if there never is a container.
-  RETURN_IF_ERROR(dir.Make());
+  undo.Commit();
   if (!user_namespaces_.obstacle().empty()) return parked;
   absl::Status prepared = neighbours_.networks.Prepare(id);
   if (!prepared.ok()) {

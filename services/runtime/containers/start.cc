@@ -209,6 +209,7 @@ absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record, const S
   shim.restart = ShimPolicy(spec.restart_policy());
   ASSIGN_OR_RETURN(shim.stop_signal, ParseSignal(spec.stop_signal()));
   shim.stdin_open = spec.stdin_open();
+  shim.transient = record.is_transient();
   shim.seccomp_cache = JoinPath(options_.run, "seccomp");
   {
     // A program may ask for the size of its terminal at once.
