@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -76,12 +77,25 @@ def busybox_rootfs(path):
             tar.addfile(info, io.BytesIO(data))
 
 
+def mount_tmpfs(path):
+    os.makedirs(path)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", path], check=True)
+    return path
+
+
+def unmount_tmpfs(path):
+    if path and os.path.ismount(path):
+        subprocess.run(["umount", "-l", path], check=True)
+
+
 class Darse:
     """An instance, and its client."""
 
-    def __init__(self, image=True, services=SERVICES):
+    def __init__(self, image=True, services=SERVICES, volatile=False):
+        """`volatile`: the run directory is a tmpfs, as /run is on a Debian machine."""
         self.base = tempfile.mkdtemp(prefix="darse-test-", dir="/var/tmp")
         self.instance = Instance.private(BIN, self.base)
+        self.tmpfs = volatile and mount_tmpfs(self.instance.run)
         try:
             self.instance.start(services)
             self.instance.wait_ready(services)
@@ -99,6 +113,8 @@ class Darse:
             print("kept: " + self.base)
         else:
             self.instance.remove()
+            unmount_tmpfs(self.tmpfs)
+            shutil.rmtree(self.base, ignore_errors=True)
 
     def run(self, *args, stdin=None, cwd=None, timeout=60, env=None):
         environment = self.instance.env()

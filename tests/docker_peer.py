@@ -23,14 +23,18 @@ def _tables():
 
 
 class Docker:
-    """`arguments`: more of dockerd's; `bridge`: the name of one that is made for it, `octet` its 172.31.<octet>.0/24."""
+    """`arguments`: more of dockerd's; `bridge`: the name of one that is made for it, `octet` its 172.31.<octet>.0/24;
+    `volatile`: what it has below /run, where that is a tmpfs, is on one."""
 
-    def __init__(self, arguments=(), bridge="dbench0", octet=254):
+    def __init__(self, arguments=(), bridge="dbench0", octet=254, volatile=False):
         install()
         self.tables = _tables()
         self.base = tempfile.mkdtemp(prefix="darse-bench-docker-", dir="/var/tmp")
         self.socket = f"unix://{self.base}/docker.sock"
         self.bridge = bridge
+        if volatile:
+            os.makedirs(f"{self.base}/exec")
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", f"{self.base}/exec"], check=True)
         subprocess.run(["ip", "link", "add", self.bridge, "type", "bridge"], check=True)
         subprocess.run(["ip", "addr", "add", f"172.31.{octet}.1/24", "dev", self.bridge], check=True)
         subprocess.run(["ip", "link", "set", self.bridge, "up"], check=True)

@@ -50,7 +50,7 @@ class DarseSide:
 
     def __init__(self):
         build()
-        self.darse = Darse()
+        self.darse = Darse(volatile=True)
         self.env = self.darse.instance.env()
 
     def command(self, *args):
@@ -81,7 +81,7 @@ class DockerSide:
     name = "docker"
 
     def __init__(self):
-        self.docker = Docker()
+        self.docker = Docker(volatile=True)
         self.env = None
         with tempfile.NamedTemporaryFile(suffix=".tar") as tar:
             busybox_rootfs(tar.name)
