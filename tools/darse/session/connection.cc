@@ -1,20 +1,14 @@
 #include "tools/darse/session/connection.h"
 
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/completion_queue.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/impl/codegen/proto_utils.h>
-#include <grpcpp/impl/rpc_method.h>
-#include <grpcpp/support/sync_stream.h>
-
+#include <algorithm>
+#include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/time/clock.h"
 #include "libs/base/reason.h"
-#include "libs/rpc/channel.h"
-#include "libs/rpc/status.h"
+#include "libs/base/status_macros.h"
+#include "tools/darse/session/grpc_socket.h"
 
 namespace darse::client {
 namespace {
@@ -26,87 +20,59 @@ constexpr char kHealthMethod[] = "/grpc.health.v1.Health/Check";
 constexpr absl::string_view kServing("\x08\x01", 2);
 constexpr absl::Duration kQuietTime = absl::Seconds(2);
 
-absl::Status Translate(const grpc::Status& status) {
-  absl::Status translated = rpc::FromGrpc(status);
-  if (!rpc::PeerIsMissing(translated) || !Reason(translated).empty()) return translated;
-  // gRPC's own words say more than a person can use.
-  std::string why(translated.message());
-  if (absl::StrContains(why, "No such file")) why = "there is no socket";
-  if (absl::StrContains(why, "Connection refused")) why = "nobody listens";
-  if (absl::StrContains(why, "Permission denied")) {
+// What says that nobody is there, in the words that the client has for it.
+absl::Status Translate(const absl::Status& status) {
+  if (absl::IsPermissionDenied(status) && Reason(status).empty() &&
+      absl::EndsWith(status.message(), ": Permission denied")) {
     return absl::PermissionDeniedError(
         "you may not use Darse's sockets: run as root, or as a member of the group darse");
   }
-  if (translated.code() == absl::StatusCode::kDeadlineExceeded ||
-      absl::StrContains(why, "before receiving SETTINGS")) {
-    why = "it does not answer";
-  }
-  return WithReason(absl::UnavailableError(why), kServiceMissing);
+  if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+  const std::string reason = Reason(status);
+  // Its own errors of these codes have a reason, or tell of a peer of the peer.
+  if (!reason.empty() && reason != kConnectionLost) return status;
+  return WithReason(absl::UnavailableError(absl::IsDeadlineExceeded(status) ? "it does not answer"
+                                                                            : status.message()),
+                    kServiceMissing);
 }
 
-gpr_timespec ToGpr(absl::Time time) {
-  return grpc::TimePoint<std::chrono::system_clock::time_point>(absl::ToChronoTime(time))
-      .raw_time();
+absl::Status NoAnswer() {
+  return WithReason(absl::UnavailableError("it does not answer"), kServiceMissing);
 }
 
-class SyncStream final : public Stream {
+class SocketStream final : public Stream {
  public:
-  SyncStream(std::shared_ptr<grpc::Channel> channel, const char* method)
-      : channel_(std::move(channel)),
-        method_(method, grpc::internal::RpcMethod::BIDI_STREAMING, channel_),
-        stream_(grpc::internal::ClientReaderWriterFactory<MessageLite, MessageLite>::Create(
-            channel_.get(), method_, &context_)) {}
+  explicit SocketStream(absl::StatusOr<std::unique_ptr<GrpcSocket>> socket)
+      : status_(socket.status()) {
+    if (socket.ok()) socket_ = *std::move(socket);
+  }
 
-  bool Write(const MessageLite& message) override { return stream_->Write(message); }
-  void WritesDone() override { stream_->WritesDone(); }
-  bool Read(MessageLite& message) override { return stream_->Read(&message); }
-  absl::Status Finish() override { return Translate(stream_->Finish()); }
-  void Cancel() override { context_.TryCancel(); }
+  bool Write(const MessageLite& message) override {
+    return socket_ != nullptr && socket_->Write(message.SerializeAsString());
+  }
+  void WritesDone() override {
+    if (socket_ != nullptr) socket_->WritesDone();
+  }
+  bool Read(MessageLite& message) override {
+    std::string bytes;
+    if (socket_ == nullptr || !socket_->Read(bytes)) return false;
+    if (message.ParseFromString(bytes)) return true;
+    status_ = absl::InternalError("an answer cannot be understood");
+    socket_->Cancel();
+    return false;
+  }
+  absl::Status Finish() override {
+    if (socket_ == nullptr) return Translate(status_);
+    absl::Status finished = socket_->Finish();
+    return status_.ok() ? Translate(finished) : status_;
+  }
+  void Cancel() override {
+    if (socket_ != nullptr) socket_->Cancel();
+  }
 
  private:
-  std::shared_ptr<grpc::Channel> channel_;
-  grpc::ClientContext context_;
-  grpc::internal::RpcMethod method_;
-  std::unique_ptr<grpc::ClientReaderWriter<MessageLite, MessageLite>> stream_;
-};
-
-// One call in flight. The queue is drained before it goes, also when the call was given up.
-class UnaryCall {
- public:
-  UnaryCall(const std::shared_ptr<grpc::Channel>& channel, const char* method,
-            const grpc::ByteBuffer& request, absl::Time deadline)
-      : stub_(channel) {
-    if (deadline != absl::InfiniteFuture()) context_.set_deadline(absl::ToChronoTime(deadline));
-    call_ = stub_.PrepareUnaryCall(&context_, method, request, &queue_);
-    call_->StartCall();
-    call_->Finish(&response_, &status_, this);
-  }
-  ~UnaryCall() {
-    if (!done_) {
-      context_.TryCancel();
-      Wait(absl::InfiniteFuture());
-    }
-    queue_.Shutdown();
-  }
-
-  // True when the answer is there.
-  bool Wait(absl::Time until) {
-    void* tag;
-    bool ok;
-    if (queue_.AsyncNext(&tag, &ok, ToGpr(until)) == grpc::CompletionQueue::GOT_EVENT) done_ = true;
-    return done_;
-  }
-  const grpc::Status& status() const { return status_; }
-  grpc::ByteBuffer& response() { return response_; }
-
- private:
-  grpc::GenericStub stub_;
-  grpc::ClientContext context_;
-  grpc::CompletionQueue queue_;
-  std::unique_ptr<grpc::GenericClientAsyncResponseReader> call_;
-  grpc::ByteBuffer response_;
-  grpc::Status status_;
-  bool done_ = false;
+  std::unique_ptr<GrpcSocket> socket_;
+  absl::Status status_;
 };
 
 }  // namespace
@@ -116,47 +82,77 @@ Connection::Connection(absl::string_view service, absl::string_view socket_path)
 
 Connection::~Connection() = default;
 
-const std::shared_ptr<grpc::Channel>& Connection::channel() {
-  if (channel_ == nullptr) channel_ = rpc::UnixChannel(socket_path_);
-  return channel_;
+absl::StatusOr<std::unique_ptr<GrpcSocket>> Connection::Take() {
+  for (;;) {
+    std::unique_ptr<GrpcSocket> free;
+    {
+      absl::MutexLock lock(&mu_);
+      if (free_.empty()) break;
+      free = std::move(free_.back());
+      free_.pop_back();
+    }
+    if (free->IsFree()) return free;
+  }
+  return GrpcSocket::Open(socket_path_);
+}
+
+void Connection::PutBack(std::unique_ptr<GrpcSocket> socket) {
+  absl::MutexLock lock(&mu_);
+  free_.push_back(std::move(socket));
 }
 
 absl::Status Connection::Call(const char* method, const MessageLite& request, MessageLite& response,
                               absl::Duration timeout) {
-  grpc::ByteBuffer bytes;
-  bool own_buffer;
-  grpc::Status serialized =
-      grpc::SerializationTraits<MessageLite>::Serialize(request, &bytes, &own_buffer);
-  if (!serialized.ok()) return rpc::FromGrpc(serialized);
-  UnaryCall call(channel(), method, bytes, absl::Now() + timeout);
-  while (!call.Wait(absl::Now() + kQuietTime)) {
-    if (!CheckHealth(kQuietTime).ok()) {
-      if (call.Wait(absl::Now())) break;
-      return WithReason(absl::UnavailableError("it does not answer"), kServiceMissing);
+  absl::StatusOr<std::unique_ptr<GrpcSocket>> taken = Take();
+  if (!taken.ok()) return Translate(taken.status());
+  GrpcSocket& call = **taken;
+  const absl::Time deadline = absl::Now() + timeout;
+  call.Begin(method, timeout);
+  call.Write(request.SerializeAsString());
+  call.WritesDone();
+  while (!call.AwaitRead(std::min(deadline, absl::Now() + kQuietTime))) {
+    if (absl::Now() >= deadline ||
+        (!CheckHealth(kQuietTime).ok() && !call.AwaitRead(absl::Now()))) {
+      call.Cancel();
+      call.Finish().IgnoreError();
+      return NoAnswer();
     }
   }
-  if (!call.status().ok()) return Translate(call.status());
-  return rpc::FromGrpc(
-      grpc::SerializationTraits<MessageLite>::Deserialize(&call.response(), &response));
+  std::string bytes;
+  const bool answered = call.Read(bytes);
+  absl::Status status = call.Finish();
+  PutBack(*std::move(taken));
+  if (!status.ok()) return Translate(status);
+  if (!answered || !response.ParseFromString(bytes)) {
+    return absl::InternalError("an answer cannot be understood");
+  }
+  return absl::OkStatus();
 }
 
 std::unique_ptr<Stream> Connection::Open(const char* method) {
-  return std::make_unique<SyncStream>(channel(), method);
+  absl::StatusOr<std::unique_ptr<GrpcSocket>> socket = Take();
+  if (socket.ok()) (*socket)->Begin(method, absl::InfiniteDuration());
+  return std::make_unique<SocketStream>(std::move(socket));
 }
 
 absl::Status Connection::CheckHealth(absl::Duration timeout) {
+  absl::StatusOr<std::unique_ptr<GrpcSocket>> taken = Take();
+  if (!taken.ok()) return Translate(taken.status());
+  GrpcSocket& call = **taken;
+  call.Begin(kHealthMethod, timeout);
   // An empty message is a HealthCheckRequest for the whole server.
-  grpc::ByteBuffer empty(nullptr, 0);
-  UnaryCall call(channel(), kHealthMethod, empty, absl::Now() + timeout);
-  call.Wait(absl::InfiniteFuture());
-  if (!call.status().ok()) return Translate(call.status());
-  std::vector<grpc::Slice> slices;
-  std::string answer;
-  if (call.response().Dump(&slices).ok()) {
-    for (const grpc::Slice& slice : slices) {
-      answer.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-    }
+  call.Write("");
+  call.WritesDone();
+  if (!call.AwaitRead(absl::Now() + timeout)) {
+    call.Cancel();
+    call.Finish().IgnoreError();
+    return NoAnswer();
   }
+  std::string answer;
+  call.Read(answer);
+  absl::Status status = call.Finish();
+  PutBack(*std::move(taken));
+  if (!status.ok()) return Translate(status);
   if (answer == kServing) return absl::OkStatus();
   return WithReason(absl::UnavailableError("it says that it is not serving"), kServiceMissing);
 }

@@ -1,22 +1,23 @@
 // One service seen from the client: calls by method name with protobuf messages, no generated stub.
-// The only code of the client that speaks gRPC is in connection.cc.
+// The only code of the client that speaks gRPC is grpc_socket.h.
 #pragma once
 
 #include <google/protobuf/message_lite.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
-namespace grpc {
-class Channel;
-}
-
 namespace darse::client {
+
+class GrpcSocket;
 
 // Set on an error when the service was not there, or froze: exit code 75.
 inline constexpr char kServiceMissing[] = "SERVICE_MISSING";
@@ -55,11 +56,14 @@ class Connection {
   absl::Status CheckHealth(absl::Duration timeout);
 
  private:
-  const std::shared_ptr<grpc::Channel>& channel();
+  absl::StatusOr<std::unique_ptr<GrpcSocket>> Take();
+  void PutBack(std::unique_ptr<GrpcSocket> socket);
 
   const std::string service_;
   const std::string socket_path_;
-  std::shared_ptr<grpc::Channel> channel_;
+  absl::Mutex mu_;
+  // Each carries one call at a time.
+  std::vector<std::unique_ptr<GrpcSocket>> free_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace darse::client
