@@ -118,6 +118,14 @@ absl::Status WriteFileVolatile(absl::string_view path, absl::string_view bytes, 
   return WriteByRename(path, bytes, mode, false);
 }
 
+absl::Status WriteFileInPlace(absl::string_view path, absl::string_view bytes, mode_t mode) {
+  UniqueFd fd(::open(std::string(path).c_str(),
+                     O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode));
+  if (!fd.valid()) return Errno("open", path);
+  if (::fchmod(fd.get(), mode) != 0) return Errno("chmod", path);
+  return Annotate(WriteFd(fd.get(), bytes), path);
+}
+
 absl::Status WriteExistingFile(absl::string_view path, absl::string_view bytes) {
   UniqueFd fd(::open(std::string(path).c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid()) return Errno("open", path);

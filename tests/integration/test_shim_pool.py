@@ -18,8 +18,8 @@ def parked(darse):
             except OSError:
                 continue
             if b"--parked" in words and any(word.startswith(darse.base.encode()) for word in words):
-                container = words[words.index(b"--state") + 1].decode()
-                if not os.path.exists(os.path.join(container, "shim.lock")):
+                container = words[words.index(b"--run") + 1].decode()
+                if not os.path.exists(os.path.join(container, "shim.pid")):
                     found.append(int(entry))
     return found
 

@@ -1,5 +1,9 @@
 #include "services/runtime/containers/container_dir.h"
 
+#include <stdio.h>
+
+#include <cerrno>
+
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/os/files.h"
@@ -19,6 +23,16 @@ absl::Status ContainerDir::Make() const {
   return MakeDirectories(run_, 0700);
 }
 
+absl::Status ContainerDir::MakeFiles() const {
+  for (const char* name : {kHosts, kHostname, kResolvConf}) {
+    RETURN_IF_ERROR(WriteFileInPlace(JoinPath(etc(), name), ""));
+  }
+  for (const std::string& file : {config(), shim_config(), merged(), new_record()}) {
+    RETURN_IF_ERROR(WriteFileInPlace(file, "", 0600));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ContainerDir::Remove() const {
   RETURN_IF_ERROR(RemoveTree(run_));
   return RemoveTree(state_);
@@ -33,8 +47,14 @@ absl::Status ContainerDir::WriteRecord(const ContainerRecord& record) const {
   asked.mutable_create_time()->set_seconds(absl::ToUnixSeconds(record.created_at));
   asked.mutable_create_time()->set_nanos(
       static_cast<int32_t>(absl::ToUnixNanos(record.created_at) % 1'000'000'000));
-  RETURN_IF_ERROR(WriteFileVolatile(state_ + "/merged", record.merged.SerializeAsString(), 0600));
-  return WriteFileVolatile(state_ + "/record", asked.SerializeAsString(), 0600);
+  const std::string bytes = record.merged.SerializeAsString();
+  RETURN_IF_ERROR(HasRecord() ? WriteFileVolatile(merged(), bytes, 0600)
+                              : WriteFileInPlace(merged(), bytes, 0600));
+  RETURN_IF_ERROR(WriteFileInPlace(new_record(), asked.SerializeAsString(), 0600));
+  // Only now it is one.
+  const std::string name = state_ + "/record";
+  if (rename(new_record().c_str(), name.c_str()) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, absl::StrCat("writing ", name));
 }
 
 absl::Status ContainerDir::RemoveRecord() const { return RemoveFile(state_ + "/record"); }
@@ -43,7 +63,7 @@ bool ContainerDir::HasRecord() const { return Exists(state_ + "/record"); }
 
 absl::StatusOr<ContainerRecord> ContainerDir::ReadRecord() const {
   ASSIGN_OR_RETURN(std::string asked_bytes, ReadFile(state_ + "/record"));
-  ASSIGN_OR_RETURN(std::string merged_bytes, ReadFile(state_ + "/merged"));
+  ASSIGN_OR_RETURN(std::string merged_bytes, ReadFile(merged()));
   v1::Container asked;
   ContainerRecord record;
   if (!asked.ParseFromString(asked_bytes) || asked.id().empty() ||

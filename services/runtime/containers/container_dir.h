@@ -29,9 +29,15 @@ class ContainerDir {
   std::string rootfs() const { return state_ + "/rootfs"; }
   std::string config() const { return state_ + "/config.json"; }
   std::string shim_config() const { return state_ + "/shim.json"; }
+  // What is bound over files of the container's /etc, by name.
+  static constexpr const char* kHosts = "hosts";
+  static constexpr const char* kHostname = "hostname";
+  static constexpr const char* kResolvConf = "resolv.conf";
 
   // Both directories and what never changes in them; may be called again.
   absl::Status Make() const;
+  // The files that a start writes, empty: in advance, for a container that is to come.
+  absl::Status MakeFiles() const;
   absl::Status Remove() const;
 
   // A damaged database is rebuilt from directories with a record: first of all that goes.
@@ -48,6 +54,9 @@ class ContainerDir {
   bool ShimIsAlive() const;
 
  private:
+  std::string merged() const { return state_ + "/merged"; }
+  std::string new_record() const { return state_ + "/record.new"; }
+
   std::string state_;
   std::string run_;
 };

@@ -72,8 +72,13 @@ absl::StatusOr<ParkedShim> ContainerEngine::ParkShim() {
   ContainerDir dir = Dir(id);
   UndoStack undo;
   // Recovery removes it if there never is a container.
-  undo.Push([&] { dir.Remove().IgnoreError(); });
+  undo.Push([&] {
+    neighbours_.snapshots.Delete(id).IgnoreError();
+    dir.Remove().IgnoreError();
+  });
   RETURN_IF_ERROR(dir.Make());
+  RETURN_IF_ERROR(dir.MakeFiles());
+  RETURN_IF_ERROR(neighbours_.snapshots.Anticipate(id));
   ASSIGN_OR_RETURN(
       ParkedShim parked,
       shims_.Park({.id = id, .state_dir = dir.state(), .run_dir = dir.run()}, CgroupPath(id)));

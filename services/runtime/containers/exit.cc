@@ -282,10 +282,8 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   // Nobody waits for these, and recovery finds what is left.
   LogFailure("a deleted container's namespaces are left", record.id,
              neighbours_.networks.DropNamespaces(record.id));
-  if (record.spec.snapshot_id().empty()) {
-    LogFailure("a deleted container's files are left", record.id,
-               neighbours_.snapshots.Delete(record.id));
-  }
+  LogFailure("a deleted container's files are left", record.id,
+             neighbours_.snapshots.Delete(record.id));
   if (!record.cgroup_path.empty()) cgroups_.Delete(record.cgroup_path).IgnoreError();
   LogFailure("a deleted container's directory is left", record.id, Dir(record.id).Remove());
   return absl::OkStatus();

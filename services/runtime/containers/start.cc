@@ -109,12 +109,12 @@ absl::Status WriteEtcFiles(const ContainerDir& dir, const ContainerRecord& recor
   if (record.merged.network_mode() == v1::NETWORK_MODE_HOST) hosts.gateway = "127.0.0.1";
   hosts.extra_hosts.assign(record.merged.extra_hosts().begin(), record.merged.extra_hosts().end());
   const std::pair<const char*, std::string> files[] = {
-      {"hosts", HostsFile(hosts)},
-      {"hostname", record.merged.hostname() + "\n"},
-      {"resolv.conf", network.resolv_conf}};
+      {ContainerDir::kHosts, HostsFile(hosts)},
+      {ContainerDir::kHostname, record.merged.hostname() + "\n"},
+      {ContainerDir::kResolvConf, network.resolv_conf}};
   for (const auto& [name, content] : files) {
     std::string path = JoinPath(dir.etc(), name);
-    RETURN_IF_ERROR(WriteFileVolatile(path, content));
+    RETURN_IF_ERROR(WriteFileInPlace(path, content));
     // They are the container's root's, who may write them.
     if (chown(path.c_str(), network.first_id, network.first_id) != 0) {
       return absl::ErrnoToStatus(errno, absl::StrCat("chown ", path));
@@ -225,8 +225,8 @@ absl::Status ContainerEngine::WriteConfig(const ContainerRecord& record, const S
 
   RETURN_IF_ERROR(dir.Make());
   RETURN_IF_ERROR(WriteEtcFiles(dir, record, network));
-  RETURN_IF_ERROR(WriteFileVolatile(dir.config(), BuildOciConfig(input), 0600));
-  return WriteFileVolatile(dir.shim_config(), shim::EncodeShimConfig(shim), 0600);
+  RETURN_IF_ERROR(WriteFileInPlace(dir.config(), BuildOciConfig(input), 0600));
+  return WriteFileInPlace(dir.shim_config(), shim::EncodeShimConfig(shim), 0600);
 }
 
 absl::StatusOr<shim::Message> ContainerEngine::Launch(const ContainerRecord& record,

@@ -163,6 +163,11 @@ absl::StatusOr<SnapshotDirs> SnapshotEngine::Prepare(absl::string_view snapshot_
       {.snapshot_id = std::string(snapshot_id), .parent_chain_id = std::string(parent_chain_id)});
 }
 
+absl::Status SnapshotEngine::Anticipate(absl::string_view snapshot_id) {
+  RETURN_IF_ERROR(CheckId(snapshot_id));
+  return MakeDirectories(driver_.WorkPath(snapshot_id), 0700);
+}
+
 absl::StatusOr<std::string> SnapshotEngine::PrepareForLease(absl::string_view lease,
                                                             absl::string_view parent_chain_id) {
   if (lease.empty()) return absl::InvalidArgumentError("a snapshot needs a lease");

@@ -77,6 +77,9 @@ class SnapshotEngine {
   // Delete().
   absl::StatusOr<SnapshotDirs> Prepare(absl::string_view snapshot_id,
                                        absl::string_view parent_chain_id);
+  // Makes what Prepare() will need of directories, for a container that is to come; they go with
+  // Delete() or Recover().
+  absl::Status Anticipate(absl::string_view snapshot_id);
   // A new snapshot that goes with its lease; answers its id.
   absl::StatusOr<std::string> PrepareForLease(absl::string_view lease,
                                               absl::string_view parent_chain_id);
