@@ -13,7 +13,6 @@ namespace darse::shim {
 absl::Status ExitJournalFile::Open(const std::string& path, bool durable) {
   path_ = path;
   durable_ = durable;
-  name_is_durable_ = access(path.c_str(), F_OK) == 0;
   file_.Reset(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!file_.valid()) return SyscallError(errno, absl::StrCat("open ", path));
   std::string content;
@@ -26,6 +25,8 @@ absl::Status ExitJournalFile::Open(const std::string& path, bool durable) {
       ftruncate(file_.get(), static_cast<off_t>(journal.complete_bytes)) < 0) {
     return SyscallError(errno, absl::StrCat("cut the torn end off ", path));
   }
+  // One that is empty may have been made just now.
+  name_is_durable_ = !journal.records.empty();
   if (!journal.records.empty()) last_sequence_ = journal.records.back().sequence;
   return absl::OkStatus();
 }

@@ -70,7 +70,6 @@ absl::Status Shim::Open() {
   RETURN_IF_ERROR(poller_.Open());
   // First: what goes wrong from here on is told there.
   clients_.Subscribe(clients_.Adopt(std::move(options_.report)));
-  ASSIGN_OR_RETURN(cgroups_, cgroup::OpenHostCgroups());
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
@@ -81,6 +80,7 @@ absl::Status Shim::Open() {
 }
 
 absl::Status Shim::OpenFiles() {
+  ASSIGN_OR_RETURN(cgroups_, cgroup::OpenHostCgroups());
   RETURN_IF_ERROR(log_.Open());
   RETURN_IF_ERROR(
       journal_.Open(absl::StrCat(options_.state_dir, "/exits"), /*durable=*/!config_.transient));

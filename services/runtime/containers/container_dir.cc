@@ -27,7 +27,8 @@ absl::Status ContainerDir::MakeFiles() const {
   for (const char* name : {kHosts, kHostname, kResolvConf}) {
     RETURN_IF_ERROR(WriteFileInPlace(JoinPath(etc(), name), ""));
   }
-  for (const std::string& file : {config(), shim_config(), merged(), new_record()}) {
+  for (const std::string& file : {config(), shim_config(), merged(), new_record(),
+                                  JoinPath(log(), "current"), JoinPath(state_, "exits")}) {
     RETURN_IF_ERROR(WriteFileInPlace(file, "", 0600));
   }
   return absl::OkStatus();

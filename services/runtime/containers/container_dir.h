@@ -40,7 +40,7 @@ class ContainerDir {
   absl::Status MakeFiles() const;
   absl::Status Remove() const;
 
-  // A damaged database is rebuilt from directories with a record: first of all that goes.
+  // A damaged database is rebuilt from directories with a record: the first file that goes.
   absl::Status RemoveRecord() const;
   bool HasRecord() const;
   absl::Status WriteRecord(const ContainerRecord& record) const;

@@ -257,7 +257,6 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   }
   RETURN_IF_ERROR(neighbours_.volumes.RemoveUses(record.id, delete_volumes, actor));
   RETURN_IF_ERROR(neighbours_.networks.Forget(record.id));
-  RETURN_IF_ERROR(Dir(record.id).RemoveRecord());
   RETURN_IF_ERROR(db_.Write(
       [&](sqlite::Transaction& tx) -> absl::Status {
         RETURN_IF_ERROR(ContainerStore::Delete(tx, record.id));
@@ -280,8 +279,9 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   }
   changes_.Notify(record.id);
   // Nobody waits for these, and recovery finds what is left.
-  LogFailure("a deleted container's namespaces are left", record.id,
-             neighbours_.networks.DropNamespaces(record.id));
+  LogFailure("a deleted container's record is left", record.id, Dir(record.id).RemoveRecord());
+  LogFailure("a deleted container's network is left", record.id,
+             neighbours_.networks.DropRest(record.id));
   LogFailure("a deleted container's files are left", record.id,
              neighbours_.snapshots.Delete(record.id));
   if (!record.cgroup_path.empty()) cgroups_.Delete(record.cgroup_path).IgnoreError();

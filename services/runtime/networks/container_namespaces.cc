@@ -123,23 +123,6 @@ absl::Status ContainerNamespaces::Drop(absl::string_view id, uint32_t first_id) 
   return absl::OkStatus();
 }
 
-void ContainerNamespaces::Leave(absl::string_view id, uint32_t first_id) {
-  absl::MutexLock lock(&mu_);
-  left_.emplace(id, first_id);
-}
-
-absl::Status ContainerNamespaces::DropLeft(absl::string_view id) {
-  uint32_t first_id = 0;
-  {
-    absl::MutexLock lock(&mu_);
-    auto found = left_.find(id);
-    if (found == left_.end()) return absl::OkStatus();
-    first_id = found->second;
-    left_.erase(found);
-  }
-  return Drop(id, first_id);
-}
-
 absl::Status TearDownNamespaces(netlink::NetlinkDriver& links, const std::string& run_dir) {
   for (const char* name : kDirectories) {
     const std::string directory = JoinPath(run_dir, name);

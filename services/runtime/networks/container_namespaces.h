@@ -49,9 +49,6 @@ class ContainerNamespaces {
                     const std::vector<netlink::VethSpec>& veths);
   // OK if there are none; the range is free again once nobody else shares it.
   absl::Status Drop(absl::string_view id, uint32_t first_id);
-  // Drop() in two halves: the first one only notes what there is to do.
-  void Leave(absl::string_view id, uint32_t first_id);
-  absl::Status DropLeft(absl::string_view id);
 
  private:
   absl::Status MakeDirectories();
@@ -68,9 +65,8 @@ class ContainerNamespaces {
   const std::string run_dir_;
   IdRanges ids_;
   absl::Mutex mu_;
-  // By container; first ids below.
+  // By container.
   std::map<std::string, Prepared, std::less<>> prepared_ ABSL_GUARDED_BY(mu_);
-  std::map<std::string, uint32_t, std::less<>> left_ ABSL_GUARDED_BY(mu_);
 };
 
 // Of a runtime that need not run.

@@ -73,6 +73,14 @@ struct NetworkEngine::State {
 
   ContainerNamespaces namespaces{links, options.run_dir};
 
+  // Of forgotten containers: what DropRest() has to do.
+  struct Rest {
+    uint32_t first_id = 0;
+    std::vector<std::string> network_ids;
+  };
+  absl::Mutex rest_mu;
+  std::map<std::string, Rest, std::less<>> rest ABSL_GUARDED_BY(rest_mu);
+
   std::string NamesDirectory() const { return JoinPath(options.run_dir, "dns"); }
 
   void SetNamespaces(const Attachment& attachment, AttachedNetwork& answer);
@@ -92,6 +100,7 @@ struct NetworkEngine::State {
   absl::Status MakeNamespace(const Attachment& attachment, const std::vector<Network>& networks);
   absl::Status WriteNames(absl::string_view network_id);
   absl::Status Release(absl::string_view container_id, bool forget);
+  absl::Status DropRest(absl::string_view container_id);
 
   absl::Status DetachTheDead(const std::set<std::string>& live);
   absl::Status DropStrangers(const std::vector<Network>& networks,
@@ -602,10 +611,26 @@ absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool 
   RETURN_IF_ERROR(db.Write(release, sqlite::Durability::kRelaxed));
   if (!attachment.attached) return absl::OkStatus();
   RETURN_IF_ERROR(rules.RemovePorts(FirewallPorts(networks, attachment)));
-  for (const Network& network : networks) RETURN_IF_ERROR(WriteNames(network.id));
-  if (!forget) return namespaces.Drop(container_id, attachment.first_id);
-  namespaces.Leave(container_id, attachment.first_id);
-  return absl::OkStatus();
+  Rest rest_of_it = {.first_id = attachment.first_id};
+  for (const Network& network : networks) rest_of_it.network_ids.push_back(network.id);
+  {
+    absl::MutexLock lock(&rest_mu);
+    rest.insert_or_assign(std::string(container_id), std::move(rest_of_it));
+  }
+  return forget ? absl::OkStatus() : DropRest(container_id);
+}
+
+absl::Status NetworkEngine::State::DropRest(absl::string_view container_id) {
+  Rest todo;
+  {
+    absl::MutexLock lock(&rest_mu);
+    auto found = rest.find(container_id);
+    if (found == rest.end()) return absl::OkStatus();
+    todo = std::move(found->second);
+    rest.erase(found);
+  }
+  for (const std::string& id : todo.network_ids) RETURN_IF_ERROR(WriteNames(id));
+  return namespaces.Drop(container_id, todo.first_id);
 }
 
 absl::Status NetworkEngine::Prepare(absl::string_view container_id) {
@@ -626,8 +651,8 @@ absl::Status NetworkEngine::Forget(absl::string_view container_id) {
   return state_->Release(container_id, true);
 }
 
-absl::Status NetworkEngine::DropNamespaces(absl::string_view container_id) {
-  return state_->namespaces.DropLeft(container_id);
+absl::Status NetworkEngine::DropRest(absl::string_view container_id) {
+  return state_->DropRest(container_id);
 }
 
 absl::StatusOr<AttachedNetwork> NetworkEngine::Find(absl::string_view container_id) {

@@ -94,10 +94,10 @@ class NetworkEngine {
   // process unused.
   absl::Status Prepare(absl::string_view container_id);
   absl::Status DropPrepared(absl::string_view container_id);
-  // Its namespaces stay until DropNamespaces(), which nobody need wait for; Recover() drops them
-  // after a crash in between.
+  // Addresses and ports are free; its names and namespaces stay until DropRest(), which nobody need
+  // wait for, and which Recover() does after a crash in between.
   absl::Status Forget(absl::string_view container_id);
-  absl::Status DropNamespaces(absl::string_view container_id);
+  absl::Status DropRest(absl::string_view container_id);
   // What Attach answered, from the records; NOT_FOUND unless reserved or attached.
   absl::StatusOr<AttachedNetwork> Find(absl::string_view container_id);
 

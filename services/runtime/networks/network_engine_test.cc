@@ -311,9 +311,9 @@ TEST_F(NetworkEngineTest, EachUserNamespaceHasIdsOfItsOwnAcrossRestarts) {
   EXPECT_EQ(engine_->Find(one.container_id)->userns_path, "");
   ASSERT_TRUE(engine_->Forget(two.container_id).ok());
   EXPECT_TRUE(links_.IsNamespace(Netns(two)));
-  ASSERT_TRUE(engine_->DropNamespaces(two.container_id).ok());
+  ASSERT_TRUE(engine_->DropRest(two.container_id).ok());
   EXPECT_THAT(links_.owners(), IsEmpty());
-  EXPECT_TRUE(engine_->DropNamespaces(two.container_id).ok());
+  EXPECT_TRUE(engine_->DropRest(two.container_id).ok());
 }
 
 TEST_F(NetworkEngineTest, NamespacesMadeInAdvanceAreUsedOnceOrGo) {

@@ -25,6 +25,8 @@ namespace {
 constexpr char kOpaque[] = "trusted.overlay.opaque";
 constexpr char kMountPoints[] = "mount-points";
 constexpr char kPrefix[] = "sha256:";
+// After the name of what is not finished.
+constexpr char kDraft[] = ".new";
 
 absl::Status SetOpaque(int fs, const std::string& path) {
   ASSIGN_OR_RETURN(UniqueFd directory, archive::OpenStraight(fs, path, O_RDONLY | O_DIRECTORY));
@@ -155,15 +157,18 @@ absl::Status LayerDriver::MakeSnapshot(absl::string_view snapshot_id,
   struct stat st;
   if (stat(like.c_str(), &st) != 0)
     return absl::ErrnoToStatus(errno, absl::StrCat("reading ", like));
-  RETURN_IF_ERROR(MakeDirectories(WorkPath(snapshot_id), 0700));
-  if (mkdir(upper.c_str(), 0755) != 0 && errno != EEXIST) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("making ", upper));
-  }
-  if (chown(upper.c_str(), st.st_uid, st.st_gid) != 0 ||
-      chmod(upper.c_str(), st.st_mode & 07777) != 0) {
+  RETURN_IF_ERROR(Anticipate(snapshot_id));
+  const std::string draft = upper + kDraft;
+  if (chown(draft.c_str(), st.st_uid, st.st_gid) != 0 ||
+      chmod(draft.c_str(), st.st_mode & 07777) != 0 || rename(draft.c_str(), upper.c_str()) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("setting up ", upper));
   }
   return absl::OkStatus();
+}
+
+absl::Status LayerDriver::Anticipate(absl::string_view snapshot_id) const {
+  RETURN_IF_ERROR(MakeDirectories(WorkPath(snapshot_id), 0700));
+  return MakeDirectories(UpperPath(snapshot_id) + kDraft);
 }
 
 absl::Status LayerDriver::RemoveSnapshot(absl::string_view snapshot_id) {

@@ -71,6 +71,8 @@ class LayerDriver {
   absl::StatusOr<std::vector<std::string>> ListSnapshots() const;
   // OK if it is there. The root of the file system looks as in `like`, a layer's fs.
   absl::Status MakeSnapshot(absl::string_view snapshot_id, const std::string& like) const;
+  // The directories that MakeSnapshot makes, but for their looks: HasSnapshot is still false.
+  absl::Status Anticipate(absl::string_view snapshot_id) const;
   absl::Status RemoveSnapshot(absl::string_view snapshot_id);
   absl::StatusOr<int64_t> DiskUsage(absl::string_view snapshot_id) const;
 

@@ -165,7 +165,7 @@ absl::StatusOr<SnapshotDirs> SnapshotEngine::Prepare(absl::string_view snapshot_
 
 absl::Status SnapshotEngine::Anticipate(absl::string_view snapshot_id) {
   RETURN_IF_ERROR(CheckId(snapshot_id));
-  return MakeDirectories(driver_.WorkPath(snapshot_id), 0700);
+  return driver_.Anticipate(snapshot_id);
 }
 
 absl::StatusOr<std::string> SnapshotEngine::PrepareForLease(absl::string_view lease,
