@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -326,7 +327,9 @@ void Shim::Finish() {
     stdio_.DropStalled();
   }
   stdio_.DropAttachers();
-  // The kernel takes milliseconds for it: nobody is to wait for that any more.
+  // The kernel takes milliseconds for it: nobody is to wait for that any more, nor to share a core
+  // with it.
+  setpriority(PRIO_PROCESS, 0, 19);
   mount_namespace_.Reset();
   options_.starter.socket.Reset();
   if (!cgroup_path_.empty() && cgroups_ != nullptr) {

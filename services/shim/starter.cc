@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -112,8 +113,12 @@ absl::Status RunStart(const StartJob& job, int socket, Parked parked) {
   ASSIGN_OR_RETURN(std::string path, cgroups->Resolve(spec->cgroups_path, job.config->id));
   const container::NamespaceEntry* pid = spec->FindNamespace(CLONE_NEWPID);
   bool own = pid != nullptr && pid->path.empty();
-  return container::SendSync(socket, 'S', absl::StrCat(launched->pid, " ", own ? 1 : 0, " ", path),
-                             launched->terminal.get());
+  RETURN_IF_ERROR(container::SendSync(socket, 'S',
+                                      absl::StrCat(launched->pid, " ", own ? 1 : 0, " ", path),
+                                      launched->terminal.get()));
+  // What is left is to tidy up.
+  setpriority(PRIO_PROCESS, 0, 19);
+  return absl::OkStatus();
 }
 
 [[noreturn]] void RunAndExit(const StartJob& job, int socket, Parked parked) {
