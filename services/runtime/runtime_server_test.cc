@@ -521,6 +521,63 @@ TEST_F(RuntimeServerTest, AttachBeforeTheStartMissesNothing) {
   EXPECT_TRUE(Delete(created->container().id()).ok());
 }
 
+TEST_F(RuntimeServerTest, OneStreamMakesAttachesAndStarts) {
+  grpc::ClientContext context;
+  rpc::SetTimeout(context, kPatience);
+  auto stream = instance_->containers->Attach(&context);
+  v1::AttachRequest request;
+  v1::ContainerSpec& spec = *request.mutable_start()->mutable_create();
+  spec = Shell("cat; exit 3");
+  spec.set_stdin_open(true);
+  spec.set_auto_remove(true);
+  request.mutable_start()->set_stdin(true);
+  stream->Write(request);
+  v1::AttachResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  ASSERT_TRUE(response.has_created());
+  const std::string id = response.created().container().id();
+  EXPECT_EQ(response.created().container().state(), v1::CONTAINER_STATE_RUNNING);
+  request.set_stdin("typed");
+  stream->Write(request);
+  request.set_stdin_closed(true);
+  stream->Write(request);
+  std::string out;
+  int code = -1;
+  while (stream->Read(&response)) {
+    out += response.stdout();
+    if (response.has_exit_code()) code = response.exit_code();
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(out, "typed");
+  EXPECT_EQ(code, 3);
+  // The stream goes on until it is gone.
+  EXPECT_EQ(Get(id).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(RuntimeServerTest, AStreamThatCannotStartWhatItMadeLeavesNothing) {
+  auto failure = [&](const v1::AttachRequest& request) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(context, kPatience);
+    auto stream = instance_->containers->Attach(&context);
+    stream->Write(request);
+    v1::AttachResponse response;
+    EXPECT_FALSE(stream->Read(&response));
+    return rpc::FromGrpc(stream->Finish());
+  };
+  v1::AttachRequest request;
+  v1::ContainerSpec& spec = *request.mutable_start()->mutable_create();
+  spec = Shell("true");
+  spec.set_name("never");
+  spec.mutable_command()->clear_args();
+  spec.mutable_command()->add_args("/nothing-here");
+  EXPECT_EQ(Reason(failure(request)), "COMMAND_NOT_FOUND");
+  EXPECT_EQ(Get("never").status().code(), absl::StatusCode::kNotFound);
+  spec.set_image("unknown:1");
+  EXPECT_EQ(failure(request).code(), absl::StatusCode::kNotFound);
+  request.mutable_start()->set_container("another");
+  EXPECT_EQ(failure(request).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(RuntimeServerTest, FollowedLogEndsWithTheContainer) {
   absl::StatusOr<v1::Container> container =
       Run(Shell("for i in 1 2 3; do echo line $i; sleep 0.1; done"));

@@ -218,7 +218,10 @@ class ContainerEngine {
   std::string CgroupPath(absl::string_view id) const {
     return absl::StrCat(options_.cgroup_parent, "/", id);
   }
-  absl::StatusOr<RootPlan> Furnish(ContainerRecord& record, const std::string& chain_id,
+  // Writes down that it is to be made, with what it will have; all or nothing.
+  absl::Status Enter(const ContainerRecord& record, const std::string& chain_id,
+                     absl::string_view request_id, SnapshotDirs& dirs);
+  absl::StatusOr<RootPlan> Furnish(ContainerRecord& record, SnapshotDirs dirs,
                                    absl::string_view actor);
   absl::Status MakeVolumes(ContainerRecord& record, int root, absl::string_view actor);
   // Finds what a bind names, or makes it where the spec says so.

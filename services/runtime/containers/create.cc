@@ -73,7 +73,7 @@ absl::StatusOr<ParkedShim> ContainerEngine::ParkShim() {
   UndoStack undo;
   // Recovery removes it if there never is a container.
   undo.Push([&] {
-    neighbours_.snapshots.Delete(id).IgnoreError();
+    neighbours_.snapshots.RemoveFiles(id).IgnoreError();
     dir.Remove().IgnoreError();
   });
   RETURN_IF_ERROR(dir.Make());
@@ -183,12 +183,33 @@ absl::Status ContainerEngine::MakeVolumes(ContainerRecord& record, int root,
   return absl::OkStatus();
 }
 
-absl::StatusOr<RootPlan> ContainerEngine::Furnish(ContainerRecord& record,
-                                                  const std::string& chain_id,
+absl::Status ContainerEngine::Enter(const ContainerRecord& record, const std::string& chain_id,
+                                    absl::string_view request_id, SnapshotDirs& dirs) {
+  std::optional<AttachRequest> network;
+  if (record.merged.network_mode() == v1::NETWORK_MODE_BRIDGE) {
+    ASSIGN_OR_RETURN(network, NetworkRequest(record));
+  }
+  // Relaxed: nobody has been answered yet, and what no row names is removed by recovery.
+  return db_.Write(
+      [&](sqlite::Transaction& tx) -> absl::Status {
+        RETURN_IF_ERROR(ContainerStore::Insert(tx, record));
+        if (!request_id.empty()) {
+          RETURN_IF_ERROR(ContainerStore::AddRequest(tx, request_id, record.id, clock_.Now()));
+        }
+        if (record.spec.snapshot_id().empty()) {
+          ASSIGN_OR_RETURN(dirs, neighbours_.snapshots.Prepare(tx, record.id, chain_id));
+        }
+        return network ? neighbours_.networks.Reserve(tx, *network) : absl::OkStatus();
+      },
+      sqlite::Durability::kRelaxed);
+}
+
+absl::StatusOr<RootPlan> ContainerEngine::Furnish(ContainerRecord& record, SnapshotDirs dirs,
                                                   absl::string_view actor) {
   RootPlan plan;
   if (record.spec.snapshot_id().empty()) {
-    ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Prepare(record.id, chain_id));
+    RETURN_IF_ERROR(neighbours_.snapshots.MakeFiles(record.id, dirs));
+    plan.dirs = std::move(dirs);
   } else {
     ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Get(record.spec.snapshot_id()));
   }
@@ -202,10 +223,6 @@ absl::StatusOr<RootPlan> ContainerEngine::Furnish(ContainerRecord& record,
   }
   // As with the user: what cannot be is said now.
   if (record.merged.userns_mode() == "private") RETURN_IF_ERROR(PlanStart(record, plan).status());
-  if (record.merged.network_mode() == v1::NETWORK_MODE_BRIDGE) {
-    ASSIGN_OR_RETURN(AttachRequest request, NetworkRequest(record));
-    RETURN_IF_ERROR(neighbours_.networks.Reserve(request));
-  }
   RETURN_IF_ERROR(Dir(record.id).Make());
   RETURN_IF_ERROR(Dir(record.id).WriteRecord(record));
   return plan;
@@ -256,21 +273,15 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Create(v1::ContainerSpec spec,
   ASSIGN_OR_RETURN(created.record, NewRecord(std::move(spec), id, chain_id));
   ContainerRecord& record = created.record;
   KeyedLocks::Hold hold = locks_.Lock(record.id);
-  // Relaxed: nobody has been answered yet, and what no row names is removed by recovery.
-  absl::Status inserted = db_.Write(
-      [&](sqlite::Transaction& tx) -> absl::Status {
-        RETURN_IF_ERROR(ContainerStore::Insert(tx, record));
-        if (request_id.empty()) return absl::OkStatus();
-        return ContainerStore::AddRequest(tx, request_id, record.id, clock_.Now());
-      },
-      sqlite::Durability::kRelaxed);
-  if (absl::IsAlreadyExists(inserted)) {
+  SnapshotDirs dirs;
+  absl::Status entered = Enter(record, chain_id, request_id, dirs);
+  if (absl::IsAlreadyExists(entered)) {
     // The same request may have come twice at once.
     ASSIGN_OR_RETURN(known, made_before());
     if (!known.empty()) return answer_again(known);
   }
-  RETURN_IF_ERROR(inserted);
-  absl::StatusOr<RootPlan> root = Furnish(record, chain_id, actor);
+  RETURN_IF_ERROR(entered);
+  absl::StatusOr<RootPlan> root = Furnish(record, std::move(dirs), actor);
   absl::Status furnished = root.status();
   if (furnished.ok()) {
     created.root = *std::move(root);

@@ -1,6 +1,7 @@
 // What becomes of a container whose process ended, and of one that is deleted.
 #include <signal.h>
 
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -252,13 +253,13 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
       stdio->SetError(absl::NotFoundError("the container was deleted"));
     }
   }
-  if (record.spec.snapshot_id().empty()) {
-    RETURN_IF_ERROR(neighbours_.snapshots.Forget(record.id));
-  }
-  RETURN_IF_ERROR(neighbours_.volumes.RemoveUses(record.id, delete_volumes, actor));
-  RETURN_IF_ERROR(neighbours_.networks.Forget(record.id));
+  std::function<absl::Status()> remove_volumes, withdraw;
   RETURN_IF_ERROR(db_.Write(
       [&](sqlite::Transaction& tx) -> absl::Status {
+        RETURN_IF_ERROR(neighbours_.snapshots.Forget(tx, record.id));
+        ASSIGN_OR_RETURN(remove_volumes,
+                         neighbours_.volumes.RemoveUses(tx, record.id, delete_volumes, actor));
+        ASSIGN_OR_RETURN(withdraw, neighbours_.networks.Forget(tx, record.id));
         RETURN_IF_ERROR(ContainerStore::Delete(tx, record.id));
         // A request that made nothing may be repeated.
         if (record.intent != Intent::kNone) {
@@ -268,6 +269,9 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
         return events_.Append(tx, Event(record, "destroy", actor));
       },
       DurabilityOf(record)));
+  // From here on it is gone, and what fails is left to recovery.
+  LogFailure("a deleted container's ports are left", record.id, withdraw());
+  LogFailure("a deleted container's volumes are left", record.id, remove_volumes());
   {
     absl::MutexLock lock(&mu_);
     tombstones_[record.id] = {record.exit_code, record.oom_killed};
@@ -283,7 +287,7 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   LogFailure("a deleted container's network is left", record.id,
              neighbours_.networks.DropRest(record.id));
   LogFailure("a deleted container's files are left", record.id,
-             neighbours_.snapshots.Delete(record.id));
+             neighbours_.snapshots.RemoveFiles(record.id));
   if (!record.cgroup_path.empty()) cgroups_.Delete(record.cgroup_path).IgnoreError();
   LogFailure("a deleted container's directory is left", record.id, Dir(record.id).Remove());
   return absl::OkStatus();

@@ -50,7 +50,7 @@ absl::Status ContainerEngine::Recover(bool rebooted) {
                                          [this](const ParkedShim& shim) {
                                            shims_.ReapLater(shim.process.pid());
                                            neighbours_.networks.DropPrepared(shim.id).IgnoreError();
-                                           neighbours_.snapshots.Delete(shim.id).IgnoreError();
+                                           neighbours_.snapshots.RemoveFiles(shim.id).IgnoreError();
                                            Dir(shim.id).Remove().IgnoreError();
                                          },
                                  },

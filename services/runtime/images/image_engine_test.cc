@@ -189,7 +189,7 @@ TEST_F(ImageEngineTest, AnImageInUseStaysUntilForced) {
 TEST_F(ImageEngineTest, ASnapshotKeepsTheLayersOfADeletedImage) {
   ASSERT_TRUE(Import(RootTar(), "base").ok());
   std::string chain_id = images_->Resolve("base")->chain_id;
-  ASSERT_TRUE(snapshots_->Prepare("c1", chain_id).ok());
+  ASSERT_TRUE(Prepare("c1", chain_id).ok());
   ASSERT_TRUE(images_->Delete("base", true, "test").ok());
   EXPECT_TRUE(Exists(snapshots_->Get("c1")->lower_dirs[0]));
   ASSERT_TRUE(snapshots_->Delete("c1").ok());
@@ -317,7 +317,7 @@ TEST_F(FullDiskTest, AFullDiskIsSaidAndLeavesNothingAndLaterThereIsRoomAgain) {
 
 TEST_F(ImageEngineTest, AStartAfterACrashRemovesWhatNoRowNames) {
   ASSERT_TRUE(Import(RootTar(), "base").ok());
-  ASSERT_TRUE(snapshots_->Prepare("c1", images_->Resolve("base")->chain_id).ok());
+  ASSERT_TRUE(Prepare("c1", images_->Resolve("base")->chain_id).ok());
   Close();
   std::string stray = absl::StrCat("layers/", std::string(64, 'a'), "/fs");
   for (std::string path :

@@ -16,6 +16,7 @@
 #include "libs/archive/chunk_source.h"
 #include "libs/archive/tar_entry.h"
 #include "libs/base/clock.h"
+#include "libs/base/status_macros.h"
 #include "libs/eventlog/event_log.h"
 #include "libs/os/files.h"
 #include "libs/sqlite/database.h"
@@ -122,6 +123,16 @@ class ImageFixture : public testing::Test {
     EXPECT_THAT(Listed("layers"), testing::ElementsAre("mount-points"));
     EXPECT_THAT(Listed("staging"), testing::IsEmpty());
     EXPECT_THAT(*images_->List(std::nullopt, 10), testing::IsEmpty());
+  }
+
+  // As part of what makes a container.
+  absl::Status Prepare(absl::string_view container, absl::string_view chain_id) {
+    SnapshotDirs dirs;
+    absl::Status prepared = db_->Write([&](sqlite::Transaction& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(dirs, snapshots_->Prepare(tx, container, chain_id));
+      return absl::OkStatus();
+    });
+    return prepared.ok() ? snapshots_->MakeFiles(container, dirs) : prepared;
   }
 
   std::string root_;

@@ -99,7 +99,15 @@ struct NetworkEngine::State {
   absl::Status EnsureBridge(const Network& network);
   absl::Status MakeNamespace(const Attachment& attachment, const std::vector<Network>& networks);
   absl::Status WriteNames(absl::string_view network_id);
-  absl::Status Release(absl::string_view container_id, bool forget);
+  // What a container had, as it was before its records went.
+  struct Released {
+    Attachment attachment;
+    std::vector<Network> networks;
+  };
+  absl::Status Release(Transaction& tx, absl::string_view container_id, bool forget,
+                       Released& released);
+  // After the commit: the ports go, and the rest is noted for DropRest().
+  absl::Status Withdraw(const Released& released);
   absl::Status DropRest(absl::string_view container_id);
 
   absl::Status DetachTheDead(const std::set<std::string>& live);
@@ -422,16 +430,11 @@ absl::StatusOr<Attachment> NetworkEngine::State::Plan(Transaction& tx, const Att
   return plan;
 }
 
-absl::Status NetworkEngine::Reserve(const AttachRequest& asked) {
+absl::Status NetworkEngine::Reserve(Transaction& tx, const AttachRequest& asked) {
   ASSIGN_OR_RETURN(const AttachRequest request, CheckAttachRequest(asked));
-  // Relaxed, here and below: the container's record, which comes after, makes it durable.
-  return state_->db.Write(
-      [&](Transaction& tx) -> absl::Status {
-        std::vector<Network> networks;
-        ASSIGN_OR_RETURN(const Attachment plan, state_->Plan(tx, request, networks));
-        return NetworkStore::Put(tx, plan);
-      },
-      sqlite::Durability::kRelaxed);
+  std::vector<Network> networks;
+  ASSIGN_OR_RETURN(const Attachment plan, state_->Plan(tx, request, networks));
+  return NetworkStore::Put(tx, plan);
 }
 
 absl::Status NetworkEngine::State::ClaimPorts(Transaction& tx, Attachment& attachment,
@@ -500,6 +503,7 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
       }
       return absl::OkStatus();
     };
+    // Relaxed, here and below: the container's record, which comes after, makes it durable.
     status = db.Write(record, sqlite::Durability::kRelaxed);
     if (status.ok()) return attachment;
     if (!absl::IsAborted(status)) return status;
@@ -574,50 +578,41 @@ absl::StatusOr<AttachedNetwork> NetworkEngine::Attach(const AttachRequest& asked
   return answer;
 }
 
-absl::Status NetworkEngine::State::Release(absl::string_view container_id, bool forget) {
-  Attachment attachment;
-  std::vector<Network> networks;
-  auto find = [&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(attachment, NetworkStore::GetAttachment(tx, container_id));
-    networks.clear();
-    for (const EndpointRow& endpoint : attachment.endpoints) {
-      ASSIGN_OR_RETURN(networks.emplace_back(), NetworkStore::Get(tx, endpoint.network_id));
-    }
-    return absl::OkStatus();
-  };
-  // Most calls find nothing to do: a commit is not for them.
-  const absl::Status found = db.Read(find);
-  if (absl::IsNotFound(found)) return absl::OkStatus();
-  RETURN_IF_ERROR(found);
+absl::Status NetworkEngine::State::Release(Transaction& tx, absl::string_view container_id,
+                                           bool forget, Released& released) {
+  released = {};
+  absl::StatusOr<Attachment> found = NetworkStore::GetAttachment(tx, container_id);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(found.status());
+  Attachment& attachment = *found;
   if (!attachment.attached && !forget) return absl::OkStatus();
-
-  auto release = [&](Transaction& tx) -> absl::Status {
-    const absl::Status still = find(tx);
-    if (absl::IsNotFound(still)) return absl::OkStatus();
-    RETURN_IF_ERROR(still);
-    if (attachment.attached) {
-      for (const Network& network : networks) {
-        RETURN_IF_ERROR(
-            events.Append(tx, NetworkEvent("disconnect", network, container_id, "runtime")));
-      }
+  for (const EndpointRow& endpoint : attachment.endpoints) {
+    ASSIGN_OR_RETURN(released.networks.emplace_back(), NetworkStore::Get(tx, endpoint.network_id));
+  }
+  if (attachment.attached) {
+    for (const Network& network : released.networks) {
+      RETURN_IF_ERROR(
+          events.Append(tx, NetworkEvent("disconnect", network, container_id, "runtime")));
     }
-    if (forget) return NetworkStore::DeleteAttachment(tx, container_id);
-    Attachment detached = attachment;
-    detached.attached = false;
-    detached.first_id = 0;
-    detached.ports.clear();
-    return NetworkStore::Put(tx, detached);
-  };
-  RETURN_IF_ERROR(db.Write(release, sqlite::Durability::kRelaxed));
+  }
+  released.attachment = attachment;
+  if (forget) return NetworkStore::DeleteAttachment(tx, container_id);
+  attachment.attached = false;
+  attachment.first_id = 0;
+  attachment.ports.clear();
+  return NetworkStore::Put(tx, attachment);
+}
+
+absl::Status NetworkEngine::State::Withdraw(const Released& released) {
+  const Attachment& attachment = released.attachment;
   if (!attachment.attached) return absl::OkStatus();
-  RETURN_IF_ERROR(rules.RemovePorts(FirewallPorts(networks, attachment)));
   Rest rest_of_it = {.first_id = attachment.first_id};
-  for (const Network& network : networks) rest_of_it.network_ids.push_back(network.id);
+  for (const Network& network : released.networks) rest_of_it.network_ids.push_back(network.id);
   {
     absl::MutexLock lock(&rest_mu);
-    rest.insert_or_assign(std::string(container_id), std::move(rest_of_it));
+    rest.insert_or_assign(attachment.container_id, std::move(rest_of_it));
   }
-  return forget ? absl::OkStatus() : DropRest(container_id);
+  return rules.RemovePorts(FirewallPorts(released.networks, attachment));
 }
 
 absl::Status NetworkEngine::State::DropRest(absl::string_view container_id) {
@@ -644,11 +639,27 @@ absl::Status NetworkEngine::DropPrepared(absl::string_view container_id) {
 
 // A crash after the record: Recover drops the rest.
 absl::Status NetworkEngine::Detach(absl::string_view container_id) {
-  return state_->Release(container_id, false);
+  // Most calls find nothing to do: a commit is not for them.
+  bool attached = false;
+  RETURN_IF_ERROR(state_->db.Read([&](Transaction& tx) -> absl::Status {
+    absl::StatusOr<Attachment> found = NetworkStore::GetAttachment(tx, container_id);
+    attached = found.ok() && found->attached;
+    return absl::IsNotFound(found.status()) ? absl::OkStatus() : found.status();
+  }));
+  if (!attached) return absl::OkStatus();
+  State::Released released;
+  RETURN_IF_ERROR(state_->db.Write(
+      [&](Transaction& tx) { return state_->Release(tx, container_id, false, released); },
+      sqlite::Durability::kRelaxed));
+  RETURN_IF_ERROR(state_->Withdraw(released));
+  return state_->DropRest(container_id);
 }
 
-absl::Status NetworkEngine::Forget(absl::string_view container_id) {
-  return state_->Release(container_id, true);
+absl::StatusOr<std::function<absl::Status()>> NetworkEngine::Forget(
+    Transaction& tx, absl::string_view container_id) {
+  auto released = std::make_shared<State::Released>();
+  RETURN_IF_ERROR(state_->Release(tx, container_id, true, *released));
+  return [this, released] { return state_->Withdraw(*released); };
 }
 
 absl::Status NetworkEngine::DropRest(absl::string_view container_id) {

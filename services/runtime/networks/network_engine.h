@@ -84,7 +84,7 @@ class NetworkEngine {
 
   // Checks the request and chooses the addresses, so that a container that cannot be attached is
   // refused when it is created.
-  absl::Status Reserve(const AttachRequest& request);
+  absl::Status Reserve(sqlite::Transaction& tx, const AttachRequest& request);
   // A container that is attached already is attached anew. FAILED_PRECONDITION (PORT_IN_USE) names
   // who has the port; NOT_FOUND an unknown network.
   absl::StatusOr<AttachedNetwork> Attach(const AttachRequest& request);
@@ -94,9 +94,11 @@ class NetworkEngine {
   // process unused.
   absl::Status Prepare(absl::string_view container_id);
   absl::Status DropPrepared(absl::string_view container_id);
-  // Addresses and ports are free; its names and namespaces stay until DropRest(), which nobody need
-  // wait for, and which Recover() does after a crash in between.
-  absl::Status Forget(absl::string_view container_id);
+  // In the transaction that deletes the container. To be called after its commit: what it answers,
+  // whereupon addresses and ports are free; and at some time DropRest(), which nobody need wait
+  // for, for its names and namespaces. Recover() does both after a crash in between.
+  absl::StatusOr<std::function<absl::Status()>> Forget(sqlite::Transaction& tx,
+                                                       absl::string_view container_id);
   absl::Status DropRest(absl::string_view container_id);
   // What Attach answered, from the records; NOT_FOUND unless reserved or attached.
   absl::StatusOr<AttachedNetwork> Find(absl::string_view container_id);

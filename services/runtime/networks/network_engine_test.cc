@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libs/base/reason.h"
+#include "libs/base/status_macros.h"
 #include "libs/base/unique_fd.h"
 #include "libs/linux/netlink/fake_netlink_driver.h"
 #include "libs/linux/nft/fake_nft_driver.h"
@@ -79,6 +80,19 @@ class NetworkEngineTest : public testing::Test {
   }
   std::string Netns(const AttachRequest& request) const {
     return directory_ + "/netns/" + request.container_id;
+  }
+
+  // As part of what makes and what deletes a container.
+  absl::Status Reserve(const AttachRequest& request) {
+    return db_->Write([&](sqlite::Transaction& tx) { return engine_->Reserve(tx, request); });
+  }
+  absl::Status Forget(absl::string_view container_id) {
+    std::function<absl::Status()> withdraw;
+    absl::Status forgotten = db_->Write([&](sqlite::Transaction& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(withdraw, engine_->Forget(tx, container_id));
+      return absl::OkStatus();
+    });
+    return forgotten.ok() ? withdraw() : forgotten;
   }
 
   std::string directory_ = "/tmp/darse_networks_XXXXXX";
@@ -152,20 +166,20 @@ TEST_F(NetworkEngineTest, AnAddressStaysAcrossStopsAndGoesWithTheContainer) {
   EXPECT_EQ(again->endpoints[0].mac_address, first->endpoints[0].mac_address);
   // The former veth may not have gone yet.
   EXPECT_NE(again->endpoints[0].host_interface, first->endpoints[0].host_interface);
-  ASSERT_TRUE(engine_->Forget(Web().container_id).ok());
+  ASSERT_TRUE(Forget(Web().container_id).ok());
   EXPECT_EQ(engine_->Attach(Web(3000))->endpoints[0].ipv4_address, "10.201.0.2");
 }
 
 TEST_F(NetworkEngineTest, AReservedAddressBelongsToTheContainerThatNeverStarted) {
-  ASSERT_TRUE(engine_->Reserve(Web()).ok());
+  ASSERT_TRUE(Reserve(Web()).ok());
   EXPECT_EQ(engine_->Attach(Web(2000))->endpoints[0].ipv4_address, "10.201.0.3");
   EXPECT_EQ(Reason(engine_->Delete(engine_->Create({.name = "n"}, "me")->id, "me")), "");
   AttachRequest other = Web(3000);
   ASSERT_TRUE(engine_->Create({.name = "n"}, "me").ok());
   other.networks = {{.network = "n"}};
-  ASSERT_TRUE(engine_->Reserve(other).ok());
+  ASSERT_TRUE(Reserve(other).ok());
   EXPECT_EQ(Reason(engine_->Delete("n", "me")), "NETWORK_IN_USE");
-  ASSERT_TRUE(engine_->Forget(other.container_id).ok());
+  ASSERT_TRUE(Forget(other.container_id).ok());
   EXPECT_TRUE(engine_->Delete("n", "me").ok());
 }
 
@@ -309,7 +323,7 @@ TEST_F(NetworkEngineTest, EachUserNamespaceHasIdsOfItsOwnAcrossRestarts) {
   EXPECT_NE(engine_->Attach(two)->first_id, first->first_id);
   ASSERT_TRUE(engine_->Detach(one.container_id).ok());
   EXPECT_EQ(engine_->Find(one.container_id)->userns_path, "");
-  ASSERT_TRUE(engine_->Forget(two.container_id).ok());
+  ASSERT_TRUE(Forget(two.container_id).ok());
   EXPECT_TRUE(links_.IsNamespace(Netns(two)));
   ASSERT_TRUE(engine_->DropRest(two.container_id).ok());
   EXPECT_THAT(links_.owners(), IsEmpty());
@@ -454,7 +468,7 @@ TEST_F(NetworkEngineTest, PruneTakesNetworksWithoutContainers) {
   ASSERT_TRUE(engine_->Create({.name = "idle"}, "me").ok());
   AttachRequest request = Web();
   request.networks = {{.network = "used"}};
-  ASSERT_TRUE(engine_->Reserve(request).ok());
+  ASSERT_TRUE(Reserve(request).ok());
   EXPECT_THAT(*engine_->Prune("me"), ElementsAre("idle"));
   EXPECT_THAT(*engine_->List(), SizeIs(2));
 }
@@ -465,7 +479,7 @@ TEST_F(NetworkEngineTest, ChangesAreTold) {
   AttachRequest request = Web();
   request.networks = {{.network = "a"}};
   ASSERT_TRUE(engine_->Attach(request).ok());
-  ASSERT_TRUE(engine_->Forget(request.container_id).ok());
+  ASSERT_TRUE(Forget(request.container_id).ok());
   ASSERT_TRUE(engine_->Delete("a", "uid=8").ok());
   std::vector<std::string> actions;
   const std::vector<Event> events = *events_->Read(before, 10);

@@ -139,12 +139,8 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
       absl::MutexLock lock(&state_->mu);
       if (!state_->error.ok()) return state_->error;
       if (!state_->stream) return rpc::Next::kWait;
-      if (std::optional<CreatedContainer> created = std::exchange(state_->created, std::nullopt)) {
-        AnnounceCreated(*created, response);
-        return rpc::Next::kWrite;
-      }
       if (!std::exchange(announced_, true)) {
-        Announce(*state_->stream, response);
+        Announce(*state_->stream, std::exchange(state_->created, std::nullopt), response);
         return rpc::Next::kWrite;
       }
       stdio = state_->stream->stdio;
@@ -245,15 +241,13 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
     return absl::InvalidArgumentError("an empty message");
   }
 
-  static void AnnounceCreated(const CreatedContainer&, v1::ExecResponse&) {}
-  static void AnnounceCreated(const CreatedContainer& created, v1::AttachResponse& response) {
-    ToProto(created, *response.mutable_created());
-  }
-  static void Announce(const ProcessStream& stream, v1::ExecResponse& response) {
+  using Created = std::optional<CreatedContainer>;
+  static void Announce(const ProcessStream& stream, const Created&, v1::ExecResponse& response) {
     response.set_started(stream.pid);
   }
-  static void Announce(const ProcessStream&, v1::AttachResponse& response) {
-    response.set_attached(true);
+  static void Announce(const ProcessStream&, const Created& created, v1::AttachResponse& response) {
+    if (!created) return response.set_attached(true);
+    ToProto(*created, *response.mutable_created());
   }
 
   const std::shared_ptr<State> state_ = std::make_shared<State>();

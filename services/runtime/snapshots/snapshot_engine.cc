@@ -86,7 +86,8 @@ absl::Status SnapshotEngine::RecoverSnapshots() {
     if (driver_.HasSnapshot(row.snapshot_id)) continue;
     if (row.lease.empty()) {
       // Made just before the power went.
-      RETURN_IF_ERROR(Prepare(row.snapshot_id, row.parent_chain_id).status());
+      ASSIGN_OR_RETURN(SnapshotDirs dirs, Get(row.snapshot_id));
+      RETURN_IF_ERROR(MakeFiles(row.snapshot_id, dirs));
       continue;
     }
     // A commit that did not come to its end.
@@ -133,34 +134,29 @@ absl::StatusOr<SnapshotDirs> SnapshotEngine::DirsOf(Transaction& tx, const Snaps
   return dirs;
 }
 
-absl::StatusOr<SnapshotDirs> SnapshotEngine::Add(const SnapshotRow& snapshot) {
+absl::StatusOr<SnapshotDirs> SnapshotEngine::Add(Transaction& tx, const SnapshotRow& snapshot) {
   RETURN_IF_ERROR(CheckId(snapshot.snapshot_id));
-  SnapshotDirs dirs;
-  // The row first: it keeps the layers. A container's own is made durable by its record.
-  RETURN_IF_ERROR(db_.Write(
-      [&](Transaction& tx) -> absl::Status {
-        ASSIGN_OR_RETURN(dirs, DirsOf(tx, snapshot));
-        absl::StatusOr<SnapshotRow> present = store_.GetSnapshot(tx, snapshot.snapshot_id);
-        if (absl::IsNotFound(present.status())) {
-          if (!snapshot.lease.empty()) RETURN_IF_ERROR(store_.CheckLease(tx, snapshot.lease));
-          return store_.AddSnapshot(tx, snapshot, clock_.Now());
-        }
-        RETURN_IF_ERROR(present.status());
-        if (present->parent_chain_id != snapshot.parent_chain_id) {
-          return absl::AlreadyExistsError(
-              absl::StrCat("snapshot ", snapshot.snapshot_id, " is over another layer"));
-        }
-        return absl::OkStatus();
-      },
-      snapshot.lease.empty() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable));
-  RETURN_IF_ERROR(driver_.MakeSnapshot(snapshot.snapshot_id, dirs.lower_dirs.front()));
-  return dirs;
+  ASSIGN_OR_RETURN(SnapshotDirs dirs, DirsOf(tx, snapshot));
+  absl::StatusOr<SnapshotRow> present = store_.GetSnapshot(tx, snapshot.snapshot_id);
+  if (absl::IsNotFound(present.status())) {
+    if (!snapshot.lease.empty()) RETURN_IF_ERROR(store_.CheckLease(tx, snapshot.lease));
+    RETURN_IF_ERROR(store_.AddSnapshot(tx, snapshot, clock_.Now()));
+    return dirs;
+  }
+  RETURN_IF_ERROR(present.status());
+  if (present->parent_chain_id == snapshot.parent_chain_id) return dirs;
+  return absl::AlreadyExistsError(
+      absl::StrCat("snapshot ", snapshot.snapshot_id, " is over another layer"));
 }
 
-absl::StatusOr<SnapshotDirs> SnapshotEngine::Prepare(absl::string_view snapshot_id,
+absl::StatusOr<SnapshotDirs> SnapshotEngine::Prepare(Transaction& tx, absl::string_view snapshot_id,
                                                      absl::string_view parent_chain_id) {
-  return Add(
-      {.snapshot_id = std::string(snapshot_id), .parent_chain_id = std::string(parent_chain_id)});
+  return Add(tx, {.snapshot_id = std::string(snapshot_id),
+                  .parent_chain_id = std::string(parent_chain_id)});
+}
+
+absl::Status SnapshotEngine::MakeFiles(absl::string_view snapshot_id, const SnapshotDirs& dirs) {
+  return driver_.MakeSnapshot(snapshot_id, dirs.lower_dirs.front());
 }
 
 absl::Status SnapshotEngine::Anticipate(absl::string_view snapshot_id) {
@@ -174,7 +170,13 @@ absl::StatusOr<std::string> SnapshotEngine::PrepareForLease(absl::string_view le
   SnapshotRow row{.snapshot_id = NewSnapshotId(),
                   .lease = std::string(lease),
                   .parent_chain_id = std::string(parent_chain_id)};
-  RETURN_IF_ERROR(Add(row).status());
+  SnapshotDirs dirs;
+  // The row first: it keeps the layers.
+  RETURN_IF_ERROR(db_.Write([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(dirs, Add(tx, row));
+    return absl::OkStatus();
+  }));
+  RETURN_IF_ERROR(MakeFiles(row.snapshot_id, dirs));
   return row.snapshot_id;
 }
 
@@ -188,7 +190,16 @@ absl::StatusOr<SnapshotDirs> SnapshotEngine::Get(absl::string_view snapshot_id) 
   return dirs;
 }
 
-absl::Status SnapshotEngine::Forget(absl::string_view snapshot_id) {
+absl::Status SnapshotEngine::Forget(Transaction& tx, absl::string_view snapshot_id) {
+  return store_.DeleteSnapshot(tx, snapshot_id);
+}
+
+absl::Status SnapshotEngine::RemoveFiles(absl::string_view snapshot_id) {
+  RETURN_IF_ERROR(CheckId(snapshot_id));
+  return driver_.RemoveSnapshot(snapshot_id);
+}
+
+absl::Status SnapshotEngine::Delete(absl::string_view snapshot_id) {
   RETURN_IF_ERROR(CheckId(snapshot_id));
   SnapshotRow row;
   absl::Status found = db_.Read([&](Transaction& tx) -> absl::Status {
@@ -197,18 +208,11 @@ absl::Status SnapshotEngine::Forget(absl::string_view snapshot_id) {
   });
   if (absl::IsNotFound(found)) return absl::OkStatus();
   RETURN_IF_ERROR(found);
-  // A container's own goes with it: who deletes that one has seen to its end.
   if (!row.lease.empty()) RETURN_IF_ERROR(CheckNotRunning(snapshot_id));
-  // Relaxed: who deletes a container's has written down that it goes, and Recover drops a leased
-  // row that a power loss brings back without its directories.
-  return db_.Write(
-      [&](Transaction& tx) -> absl::Status { return store_.DeleteSnapshot(tx, snapshot_id); },
-      sqlite::Durability::kRelaxed);
-}
-
-absl::Status SnapshotEngine::Delete(absl::string_view snapshot_id) {
-  RETURN_IF_ERROR(Forget(snapshot_id));
-  return driver_.RemoveSnapshot(snapshot_id);
+  // Relaxed: Recover drops a leased row that a power loss brings back without its directories.
+  RETURN_IF_ERROR(db_.Write([&](Transaction& tx) { return Forget(tx, snapshot_id); },
+                            sqlite::Durability::kRelaxed));
+  return RemoveFiles(snapshot_id);
 }
 
 absl::Status SnapshotEngine::DeleteLeased(absl::string_view snapshot_id) {

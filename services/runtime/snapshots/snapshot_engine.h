@@ -71,14 +71,15 @@ class SnapshotEngine {
   // done, and what no row names. Layers stay where the database was damaged.
   absl::Status Recover();
 
-  // A container's own snapshot: `snapshot_id` is the container's id, and it stays until Delete().
+  // A container's own snapshot: `snapshot_id` is the container's id, and it stays until Forget().
   // `parent_chain_id` may be empty (nothing below). OK with the same directories if it exists
-  // already over the same parent; NOT_FOUND for a missing layer. After a crash: call again, or
-  // Delete().
-  absl::StatusOr<SnapshotDirs> Prepare(absl::string_view snapshot_id,
+  // already over the same parent; NOT_FOUND for a missing layer. MakeFiles() after the commit: the
+  // row keeps the layers. After a crash: call again, or Forget() and RemoveFiles().
+  absl::StatusOr<SnapshotDirs> Prepare(sqlite::Transaction& tx, absl::string_view snapshot_id,
                                        absl::string_view parent_chain_id);
-  // Makes what Prepare() will need of directories, for a container that is to come; they go with
-  // Delete() or Recover().
+  absl::Status MakeFiles(absl::string_view snapshot_id, const SnapshotDirs& dirs);
+  // Makes what MakeFiles() will need of directories, for a container that is to come; they go with
+  // RemoveFiles() or Recover().
   absl::Status Anticipate(absl::string_view snapshot_id);
   // A new snapshot that goes with its lease; answers its id.
   absl::StatusOr<std::string> PrepareForLease(absl::string_view lease,
@@ -88,9 +89,11 @@ class SnapshotEngine {
   // OK if there is none; FAILED_PRECONDITION while a container over a leased one runs. After a
   // crash Recover() does the rest.
   absl::Status Delete(absl::string_view snapshot_id);
-  // The first half of Delete(): the layers below are nobody's any more, the directories stay until
-  // Delete() or Recover().
-  absl::Status Forget(absl::string_view snapshot_id);
+  // Of a container's own, in the transaction that deletes the container: the layers below are
+  // nobody's any more. The files stay until RemoveFiles(), which is OK if there are none, or
+  // Recover().
+  absl::Status Forget(sqlite::Transaction& tx, absl::string_view snapshot_id);
+  absl::Status RemoveFiles(absl::string_view snapshot_id);
   // As above, but a container's own is not for its caller: FAILED_PRECONDITION.
   absl::Status DeleteLeased(absl::string_view snapshot_id);
   // Bytes on disk of the writable directory.
@@ -137,7 +140,7 @@ class SnapshotEngine {
 
  private:
   absl::StatusOr<SnapshotDirs> DirsOf(sqlite::Transaction& tx, const SnapshotRow& snapshot);
-  absl::StatusOr<SnapshotDirs> Add(const SnapshotRow& snapshot);
+  absl::StatusOr<SnapshotDirs> Add(sqlite::Transaction& tx, const SnapshotRow& snapshot);
   absl::StatusOr<std::vector<std::string>> RunningOfExpired();
   absl::Status RecoverSnapshots();
   absl::Status RecoverLayers();

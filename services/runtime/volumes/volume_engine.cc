@@ -223,34 +223,29 @@ absl::Status VolumeEngine::AddUse(absl::string_view name, absl::string_view cont
   });
 }
 
-absl::Status VolumeEngine::RemoveUses(absl::string_view container_id, bool delete_anonymous,
-                                      absl::string_view actor) {
-  // Most containers use none: a commit is not for them.
-  bool any = false;
-  RETURN_IF_ERROR(db_.Read([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(any, VolumeStore::UsesAny(tx, container_id));
-    return absl::OkStatus();
-  }));
-  if (!any) return absl::OkStatus();
-  std::vector<Volume> orphans;
-  RETURN_IF_ERROR(db_.Write([&](Transaction& tx) -> absl::Status {
-    orphans.clear();
+absl::StatusOr<std::function<absl::Status()>> VolumeEngine::RemoveUses(
+    Transaction& tx, absl::string_view container_id, bool delete_anonymous,
+    absl::string_view actor) {
+  std::vector<std::string> orphans;
+  // Most containers use none.
+  ASSIGN_OR_RETURN(const bool any, VolumeStore::UsesAny(tx, container_id));
+  if (any) {
     ASSIGN_OR_RETURN(const std::vector<Volume> volumes, VolumeStore::List(tx));
     RETURN_IF_ERROR(VolumeStore::RemoveUses(tx, container_id));
-    if (!delete_anonymous) return absl::OkStatus();
     for (const Volume& volume : volumes) {
-      if (!volume.anonymous ||
+      if (!delete_anonymous || !volume.anonymous ||
           volume.container_ids != std::vector<std::string>{std::string(container_id)}) {
         continue;
       }
       RETURN_IF_ERROR(VolumeStore::Delete(tx, volume.name));
       RETURN_IF_ERROR(events_.Append(tx, VolumeEvent("destroy", volume, actor)));
-      orphans.push_back(volume);
+      orphans.push_back(volume.name);
     }
+  }
+  return [this, orphans = std::move(orphans)]() -> absl::Status {
+    for (const std::string& name : orphans) RETURN_IF_ERROR(Remove(name));
     return absl::OkStatus();
-  }));
-  for (const Volume& volume : orphans) RETURN_IF_ERROR(Remove(volume.name));
-  return absl::OkStatus();
+  };
 }
 
 absl::StatusOr<int64_t> VolumeEngine::Usage() {

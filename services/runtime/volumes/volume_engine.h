@@ -49,10 +49,13 @@ class VolumeEngine {
   // A container has the volume from AddUse to RemoveUses, running or not. NOT_FOUND for an unknown
   // volume.
   absl::Status AddUse(absl::string_view name, absl::string_view container_id);
-  // Drops all uses of a container; with `delete_anonymous` also the anonymous volumes that nobody
-  // else has.
-  absl::Status RemoveUses(absl::string_view container_id, bool delete_anonymous,
-                          absl::string_view actor);
+  // In the transaction that deletes the container: drops all its uses; with `delete_anonymous` also
+  // the anonymous volumes that nobody else has, whose files go with a call of what it answers,
+  // after the commit. Recover() removes them after a crash in between.
+  absl::StatusOr<std::function<absl::Status()>> RemoveUses(sqlite::Transaction& tx,
+                                                           absl::string_view container_id,
+                                                           bool delete_anonymous,
+                                                           absl::string_view actor);
   // Bytes in all volumes: walks them.
   absl::StatusOr<int64_t> Usage();
 

@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libs/base/reason.h"
+#include "libs/base/status_macros.h"
 #include "libs/os/files.h"
 
 namespace darse::runtime {
@@ -53,6 +54,17 @@ class VolumeEngineTest : public testing::Test {
   std::string directory_ = "/tmp/darse_volumes_XXXXXX";
   uint64_t ids_ = 0;
   FakeClock clock_;
+  // As part of what deletes a container.
+  absl::Status RemoveUses(absl::string_view container, bool delete_anonymous,
+                          absl::string_view actor) {
+    std::function<absl::Status()> remove_files;
+    absl::Status removed = db_->Write([&](sqlite::Transaction& tx) -> absl::Status {
+      ASSIGN_OR_RETURN(remove_files, engine_->RemoveUses(tx, container, delete_anonymous, actor));
+      return absl::OkStatus();
+    });
+    return removed.ok() ? remove_files() : removed;
+  }
+
   std::unique_ptr<sqlite::Database> db_;
   std::unique_ptr<EventLog> events_;
   std::unique_ptr<VolumeEngine> engine_;
@@ -81,7 +93,7 @@ TEST_F(VolumeEngineTest, AUsedVolumeIsNotDeleted) {
   ASSERT_TRUE(engine_->AddUse("data", "c1").ok());
   ASSERT_TRUE(engine_->AddUse("data", "c1").ok());
   EXPECT_EQ(Reason(engine_->Delete("data", "me")), "VOLUME_IN_USE");
-  ASSERT_TRUE(engine_->RemoveUses("c1", true, "me").ok());
+  ASSERT_TRUE(RemoveUses("c1", true, "me").ok());
   EXPECT_TRUE(engine_->Delete("data", "me").ok());
   EXPECT_EQ(engine_->Delete("data", "me").code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(*ListDirectory(directory_ + "/volumes"), IsEmpty());
@@ -92,9 +104,9 @@ TEST_F(VolumeEngineTest, AnAnonymousVolumeGoesWithItsLastContainer) {
   ASSERT_TRUE(volume.ok());
   ASSERT_TRUE(engine_->AddUse(volume->name, "c1").ok());
   ASSERT_TRUE(engine_->AddUse(volume->name, "c2").ok());
-  ASSERT_TRUE(engine_->RemoveUses("c1", true, "me").ok());
+  ASSERT_TRUE(RemoveUses("c1", true, "me").ok());
   EXPECT_TRUE(Exists(volume->mountpoint));
-  ASSERT_TRUE(engine_->RemoveUses("c2", true, "me").ok());
+  ASSERT_TRUE(RemoveUses("c2", true, "me").ok());
   EXPECT_FALSE(Exists(volume->mountpoint));
   EXPECT_THAT(Names(), IsEmpty());
 }

@@ -117,8 +117,10 @@ class Receiver {
   }
   bool IsOpening(ExecResponse&) { return false; }
   bool IsOpening(AttachResponse& response) {
-    if (response.has_created()) created_.Swap(response.mutable_created());
-    return response.has_attached();
+    if (response.has_attached()) return true;
+    if (!response.has_created()) return false;
+    created_.Swap(response.mutable_created());
+    return true;
   }
   void SetOpened() {
     absl::MutexLock lock(&mu_);
