@@ -1,6 +1,7 @@
 // What the shim writes down about each exit, before it tells anyone.
 //
-// `<state>/exits` holds one JSON object a line, appended and fsynced:
+// `<state>/exits` holds one JSON object a line, appended and, unless the container is transient
+// (shim_config.h), synced:
 //   {"sequence":3,"time_ns":1700000000123456789,"started_ns":1700000000000000000,"pid":4711,
 //    "exit_code":137,"signal":9,"oom_killed":true,"stopped":false,"final":false,
 //    "restart_delay_ms":200,"restart_count":1,"error":""}

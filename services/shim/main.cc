@@ -121,14 +121,13 @@ absl::Status MakeFiles(const ShimOptions& options, UniqueFd& lock) {
   if (chdir(options.run_dir.c_str()) < 0) {
     return SyscallError(errno, absl::StrCat("chdir ", options.run_dir));
   }
-  std::string path = absl::StrCat(options.state_dir, "/shim.lock");
-  lock.Reset(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock.valid()) return SyscallError(errno, absl::StrCat("open ", path));
+  lock.Reset(open("shim.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock.valid()) return SyscallError(errno, "open shim.lock");
   return WritePidFile();
 }
 
-absl::Status TakeOver(const ShimOptions& options, const UniqueFd& lock, ShimConfig& config) {
-  ASSIGN_OR_RETURN(std::string json, ReadWhole(absl::StrCat(options.state_dir, "/shim.json")));
+absl::Status TakeOver(const UniqueFd& lock, ShimConfig& config) {
+  ASSIGN_OR_RETURN(std::string json, ReadWhole("shim.json"));
   ASSIGN_OR_RETURN(config, DecodeShimConfig(json));
   RETURN_IF_ERROR(TakeLock(lock.get()));
   if (rename("shim.pid.new", "shim.pid") < 0) return SyscallError(errno, "write shim.pid");
@@ -173,7 +172,7 @@ int Main(int argc, char** argv) {
     if (!leased.ok()) return Fail(*options, "cgroup", leased);
   }
   ShimConfig config;
-  absl::Status taken = TakeOver(*options, lock, config);
+  absl::Status taken = TakeOver(lock, config);
   if (!taken.ok()) return Fail(*options, "config", taken);
   Shim shim(*std::move(options), std::move(config));
   return shim.Run().ok() ? 0 : 1;

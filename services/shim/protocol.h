@@ -3,10 +3,10 @@
 // connection too.
 //
 // Life of a shim
-//   The runtime writes <state>/config.json and <state>/shim.json, and spawns
+//   The runtime writes <run>/config.json and <run>/shim.json, and spawns
 //     darse-shim --state <state> --run <run> --report-fd N [--attach-stdin N] [--attach-stdout N]
 //                [--attach-stderr N]
-//   The shim detaches, takes a lock on <state>/shim.lock (a predecessor may still be tidying up),
+//   The shim detaches, takes a lock on <run>/shim.lock (a predecessor may still be tidying up),
 //   writes <run>/shim.pid ("<pid> <start time, field 22 of /proc/<pid>/stat>\n"), listens on
 //   <run>/shim.sock and starts the process. The report fd is its first subscriber and hears
 //   kStarted once exec has succeeded, or kFailed and it ends (no exit record is written then:

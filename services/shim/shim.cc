@@ -161,7 +161,7 @@ int Shim::TimeoutMs() const {
 absl::Status Shim::BeginFirstProcess() {
   state_ = State::kStarting;
   RETURN_IF_ERROR(stdio_.Prepare(config_.stdin_open));
-  StartJob job = {.state_dir = options_.state_dir, .config = &config_};
+  StartJob job = {.bundle_dir = options_.run_dir, .config = &config_};
   for (int i = 0; i < 3; ++i) job.stdio[i] = stdio_.child_end(i);
   absl::StatusOr<UniqueFd> socket = options_.starter.socket.valid()
                                         ? BeginStart(std::move(options_.starter), job)
@@ -443,7 +443,7 @@ absl::Status Shim::BeginExec(ClientId client, const Request& request, std::vecto
     return absl::FailedPreconditionError("exec: the container does not run");
   }
   if (fds.empty()) return absl::InvalidArgumentError("exec: the process JSON is missing");
-  StartJob job = {.state_dir = options_.state_dir, .config = &config_};
+  StartJob job = {.bundle_dir = options_.run_dir, .config = &config_};
   job.join_pid = pid_;
   job.process_json = fds[0].get();
   size_t next = 1;

@@ -1,4 +1,4 @@
-// `<state>/shim.json`: what the shim must know and OCI's config.json beside it does not say.
+// `<run>/shim.json`: what the shim must know and OCI's config.json beside it does not say.
 //
 //   {"id":"…64 hex…",
 //    "rootfs":{"lower_dirs":["/top","/below"],"upper_dir":"/u","work_dir":"/w"},   or
@@ -12,7 +12,7 @@
 // The rest is in config.json, where OCI puts it: process.terminal (tty), linux.cgroupsPath
 // ("/darse/<id>", below each controller's mount), linux.namespaces (a network namespace to join is
 // its `path`), root.readonly. root.path is where the rootfs is mounted, in the container's own
-// mount namespace only: an existing empty directory (`<state>/rootfs`). An unknown key is an error.
+// mount namespace only: an existing empty directory (`<run>/rootfs`). An unknown key is an error.
 #pragma once
 
 #include <cstdint>

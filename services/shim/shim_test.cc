@@ -105,12 +105,12 @@ class ShimTest : public testing::TestWithParam<bool> {
     return Receive(ours.get());
   }
   void WriteConfig(const std::string& args_json, bool terminal) {
-    std::ofstream(state_ + "/config.json")
+    std::ofstream(run_ + "/config.json")
         << absl::StrReplaceAll(kConfig, {{"ARGS", args_json},
                                          {"ROOT", state_ + "/rootfs"},
                                          {"TERMINAL", terminal ? "true" : "false"},
                                          {"ID", config_.id}});
-    std::ofstream(state_ + "/shim.json") << EncodeShimConfig(config_);
+    std::ofstream(run_ + "/shim.json") << EncodeShimConfig(config_);
   }
   // Answers our end of the report fd.
   UniqueFd Spawn() {
@@ -259,7 +259,8 @@ TEST_P(ShimTest, RunsAContainerAndLeavesItsOutputAndExitBehind) {
   EXPECT_TRUE(Exits()[0].final);
   EXPECT_FALSE(CgroupExists());
   EXPECT_TRUE(fs::exists(state_ + "/upper/new"));
-  EXPECT_TRUE(fs::is_empty(run_));
+  EXPECT_FALSE(fs::exists(run_ + "/shim.sock"));
+  EXPECT_FALSE(fs::exists(run_ + "/shim.pid"));
   EXPECT_THAT(Read("/proc/self/mountinfo"), testing::Not(HasSubstr(base_)));
 }
 

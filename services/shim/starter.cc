@@ -40,8 +40,8 @@ absl::StatusOr<std::string> ReadAll(int fd) {
   }
 }
 
-absl::StatusOr<Spec> ReadSpec(const std::string& state_dir) {
-  std::string path = absl::StrCat(state_dir, "/config.json");
+absl::StatusOr<Spec> ReadSpec(const std::string& bundle_dir) {
+  std::string path = absl::StrCat(bundle_dir, "/config.json");
   UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return SyscallError(errno, absl::StrCat("open ", path));
   ASSIGN_OR_RETURN(std::string json, ReadAll(file.get()));
@@ -59,7 +59,7 @@ absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec, cgroup::Cgr
                                     bool in_cgroup) {
   const RootfsSource& rootfs = job.config->rootfs;
   container::LaunchOptions options = {.id = job.config->id,
-                                      .bundle = job.state_dir,
+                                      .bundle = job.bundle_dir,
                                       .id_map_root = rootfs.id_map,
                                       // The runtime made both.
                                       .id_maps_are_known = rootfs.id_map,
@@ -72,8 +72,9 @@ absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec, cgroup::Cgr
     spec.root_path = rootfs.path;
   } else {
     options.overlay = {rootfs.lower_dirs, rootfs.upper_dir, rootfs.work_dir};
-    std::string place = spec.root_path[0] == '/' ? spec.root_path
-                                                 : absl::StrCat(job.state_dir, "/", spec.root_path);
+    std::string place = spec.root_path[0] == '/'
+                            ? spec.root_path
+                            : absl::StrCat(job.bundle_dir, "/", spec.root_path);
     if (mkdir(place.c_str(), 0700) < 0 && errno != EEXIST) {
       return container::AtStep("rootfs", SyscallError(errno, absl::StrCat("mkdir ", place)));
     }
@@ -95,7 +96,7 @@ absl::StatusOr<Launched> StartFurther(const StartJob& job, const Spec& spec,
 }
 
 absl::Status RunStart(const StartJob& job, int socket, Parked parked) {
-  absl::StatusOr<Spec> spec = ReadSpec(job.state_dir);
+  absl::StatusOr<Spec> spec = ReadSpec(job.bundle_dir);
   RETURN_IF_ERROR(container::AtStep("config", spec.status()));
   std::unique_ptr<cgroup::CgroupDriver> cgroups = std::move(parked.cgroups);
   if (cgroups == nullptr) {
@@ -144,8 +145,8 @@ absl::StatusOr<Parked> EnterCgroup(const std::string& cgroup_path) {
   return parked;
 }
 
-absl::StatusOr<ShimConfig> ReadConfig(const std::string& state_dir) {
-  std::string path = absl::StrCat(state_dir, "/shim.json");
+absl::StatusOr<ShimConfig> ReadConfig(const std::string& bundle_dir) {
+  std::string path = absl::StrCat(bundle_dir, "/shim.json");
   UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return SyscallError(errno, absl::StrCat("open ", path));
   ASSIGN_OR_RETURN(std::string json, ReadAll(file.get()));
@@ -168,7 +169,7 @@ absl::StatusOr<ShimConfig> ReadConfig(const std::string& state_dir) {
     // No job came: the shim is gone, or lets go of us.
     if (!message.ok() || message->letter == 0) _exit(0);
     if (message->letter == kJob) {
-      job.state_dir = message->text;
+      job.bundle_dir = message->text;
       break;
     }
     int fd = message->letter - kFirstStdio;
@@ -176,7 +177,7 @@ absl::StatusOr<ShimConfig> ReadConfig(const std::string& state_dir) {
     stdio[fd] = std::move(message->fd);
     job.stdio[fd] = stdio[fd].get();
   }
-  absl::StatusOr<ShimConfig> config = ReadConfig(job.state_dir);
+  absl::StatusOr<ShimConfig> config = ReadConfig(job.bundle_dir);
   if (!config.ok()) {
     absl::Status failed = container::AtStep("config", config.status());
     container::SendSync(socket, 'F', container::EncodeFailure(failed)).IgnoreError();
@@ -226,7 +227,7 @@ absl::StatusOr<UniqueFd> BeginStart(ParkedStarter parked, const StartJob& job) {
     RETURN_IF_ERROR(container::SendSync(parked.socket.get(), static_cast<char>(kFirstStdio + i), "",
                                         job.stdio[i]));
   }
-  RETURN_IF_ERROR(container::SendSync(parked.socket.get(), kJob, job.state_dir));
+  RETURN_IF_ERROR(container::SendSync(parked.socket.get(), kJob, job.bundle_dir));
   return std::move(parked.socket);
 }
 

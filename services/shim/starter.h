@@ -17,7 +17,8 @@
 namespace darse::shim {
 
 struct StartJob {
-  std::string state_dir;
+  // Where config.json and shim.json are.
+  std::string bundle_dir;
   const ShimConfig* config = nullptr;
   int stdio[3] = {-1, -1, -1};
   // For a further process of a container: its first one, and a descriptor of the process JSON.

@@ -17,10 +17,11 @@ ContainerDir::ContainerDir(absl::string_view root, absl::string_view run, absl::
 absl::Status ContainerDir::Make() const {
   // What containers write and what they are told is nobody's business but root's.
   RETURN_IF_ERROR(MakeDirectories(state_, 0710));
+  RETURN_IF_ERROR(MakeDirectories(run_, 0700));
   for (const std::string& directory : {log(), etc(), rootfs()}) {
     RETURN_IF_ERROR(MakeDirectories(directory));
   }
-  return MakeDirectories(run_, 0700);
+  return absl::OkStatus();
 }
 
 absl::Status ContainerDir::MakeFiles() const {

@@ -25,10 +25,11 @@ class ContainerDir {
   const std::string& state() const { return state_; }
   const std::string& run() const { return run_; }
   std::string log() const { return state_ + "/log"; }
-  std::string etc() const { return state_ + "/etc"; }
-  std::string rootfs() const { return state_ + "/rootfs"; }
-  std::string config() const { return state_ + "/config.json"; }
-  std::string shim_config() const { return state_ + "/shim.json"; }
+  // Below run(), since each start makes them anew.
+  std::string etc() const { return run_ + "/etc"; }
+  std::string rootfs() const { return run_ + "/rootfs"; }
+  std::string config() const { return run_ + "/config.json"; }
+  std::string shim_config() const { return run_ + "/shim.json"; }
   // What is bound over files of the container's /etc, by name.
   static constexpr const char* kHosts = "hosts";
   static constexpr const char* kHostname = "hostname";
