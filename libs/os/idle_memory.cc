@@ -7,20 +7,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22  // kernel 5.14; older ones refuse it
+#endif
+
 namespace darse {
 namespace {
 
-int ReleaseSegments(dl_phdr_info* object, size_t, void*) {
+// What is mapped from the file and never written: it comes back as it was at exec.
+int AdviseSegments(dl_phdr_info* object, size_t, void* advice) {
   const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = object->dlpi_phdr[i];
-    // Only what is mapped from the file and never written: the rest would come back as it was at
-    // exec.
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
     uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) & ~(page - 1);
     uintptr_t end =
         (object->dlpi_addr + segment.p_vaddr + segment.p_memsz + page - 1) & ~(page - 1);
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    madvise(reinterpret_cast<void*>(begin), end - begin, *static_cast<int*>(advice));
   }
   return 1;  // the first object is the program; a static one has no other
 }
@@ -42,7 +45,13 @@ void ReleaseStack() {
 void ReleaseIdleMemory() {
   malloc_trim(0);
   ReleaseStack();
-  dl_iterate_phdr(ReleaseSegments, nullptr);
+  int advice = MADV_DONTNEED;
+  dl_iterate_phdr(AdviseSegments, &advice);
+}
+
+void MapProgram() {
+  int advice = MADV_POPULATE_READ;
+  dl_iterate_phdr(AdviseSegments, &advice);
 }
 
 void ShareOneHeap() { mallopt(M_ARENA_MAX, 2); }

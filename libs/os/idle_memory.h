@@ -11,4 +11,7 @@ void ReleaseIdleMemory();
 // For main(), before there are threads: a heap for all of them instead of one each.
 void ShareOneHeap();
 
+// Maps all of the program's own code and constants, so that nobody waits for it page by page later.
+void MapProgram();
+
 }  // namespace darse

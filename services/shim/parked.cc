@@ -16,7 +16,7 @@ absl::StatusOr<Leased> AwaitLease(int socket, const std::string& cgroup_path) {
   ASSIGN_OR_RETURN(leased.starter, ParkStarter(cgroup_path));
   // A runtime that is gone is noticed below.
   SendPacket(socket, EncodeMessage({.kind = MessageKind::kDone})).IgnoreError();
-  ReleaseIdleMemory();
+  MapProgram();
   absl::Status received = ReceiveLease(socket, leased.attach);
   if (received.ok()) return leased;
   EndParked(std::move(leased.starter));

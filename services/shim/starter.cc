@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include "libs/container/sync_socket.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/linux/mount/overlay.h"
+#include "libs/os/idle_memory.h"
 
 namespace darse::shim {
 namespace {
@@ -161,6 +163,9 @@ absl::StatusOr<ShimConfig> ReadConfig(const std::string& bundle_dir) {
     _exit(1);
   }
   mnt::LearnOverlay();
+  MapProgram();
+  // What is allocated from here on goes with this process, soon.
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
   if (!container::SendSync(socket, kReady).ok()) _exit(1);
   StartJob job;
   UniqueFd stdio[3];

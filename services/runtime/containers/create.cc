@@ -1,6 +1,7 @@
 // From a spec to a container that can be started.
 #include <sys/stat.h>
 
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -214,12 +215,17 @@ absl::StatusOr<RootPlan> ContainerEngine::Furnish(ContainerRecord& record, Snaps
     ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Get(record.spec.snapshot_id()));
   }
   {
-    ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(plan.dirs));
+    ASSIGN_OR_RETURN(UniqueFd opened, OpenRootView(plan.dirs));
+    auto root = std::make_shared<UniqueFd>(std::move(opened));
+    // The kernel takes half a millisecond or more to let go of a mount: not in anybody's way.
+    absl::Cleanup close = [&] {
+      pool_.Post(absl::StrCat("view of ", record.id), [root] { root->Reset(); });
+    };
     // So that a user who does not exist is known now and not at the start.
-    ASSIGN_OR_RETURN(plan.user, LookUpUserIn(root.get(), record.merged.user(),
+    ASSIGN_OR_RETURN(plan.user, LookUpUserIn(root->get(), record.merged.user(),
                                              {record.merged.additional_groups().begin(),
                                               record.merged.additional_groups().end()}));
-    RETURN_IF_ERROR(MakeVolumes(record, root.get(), actor));
+    RETURN_IF_ERROR(MakeVolumes(record, root->get(), actor));
   }
   // As with the user: what cannot be is said now.
   if (record.merged.userns_mode() == "private") RETURN_IF_ERROR(PlanStart(record, plan).status());
