@@ -35,7 +35,7 @@ def disk(darse):
     """Every path below the runtime's data, but for its database and the containers' own."""
     found = set()
     top = os.path.join(darse.instance.root, "runtime")
-    for directory in ("blobs", "layers", "snapshots", "ingest", "tmp"):
+    for directory in ("blobs", "layers", "staging", "ingest", "tmp"):
         for path, directories, files in os.walk(os.path.join(top, directory)):
             if path.count("/") < top.count("/") + 4:
                 found.update(os.path.join(path, name) for name in directories + files)
