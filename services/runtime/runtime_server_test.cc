@@ -217,6 +217,19 @@ class RuntimeServerTest : public ::testing::Test {
     return spec;
   }
 
+  // Output of an attachment, and the exit code at its end.
+  static std::string ReadToEnd(
+      grpc::ClientReaderWriterInterface<v1::AttachRequest, v1::AttachResponse>& stream, int& code) {
+    std::string out;
+    v1::AttachResponse response;
+    while (stream.Read(&response)) {
+      out += response.stdout();
+      if (response.has_exit_code()) code = response.exit_code();
+    }
+    EXPECT_TRUE(stream.Finish().ok());
+    return out;
+  }
+
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (v1::ContainerService::Stub::*method)(
                                     grpc::ClientContext*, const Request&, Response*),
@@ -509,13 +522,8 @@ TEST_F(RuntimeServerTest, AttachBeforeTheStartMissesNothing) {
   stream->Write(request);
   request.set_stdin_closed(true);
   stream->Write(request);
-  std::string out;
   int code = -1;
-  while (stream->Read(&response)) {
-    out += response.stdout();
-    if (response.has_exit_code()) code = response.exit_code();
-  }
-  EXPECT_TRUE(stream->Finish().ok());
+  std::string out = ReadToEnd(*stream, code);
   EXPECT_EQ(out, "first\ntyped\n");
   EXPECT_EQ(code, 3);
   EXPECT_TRUE(Delete(created->container().id()).ok());
@@ -541,13 +549,8 @@ TEST_F(RuntimeServerTest, OneStreamMakesAttachesAndStarts) {
   stream->Write(request);
   request.set_stdin_closed(true);
   stream->Write(request);
-  std::string out;
   int code = -1;
-  while (stream->Read(&response)) {
-    out += response.stdout();
-    if (response.has_exit_code()) code = response.exit_code();
-  }
-  EXPECT_TRUE(stream->Finish().ok());
+  std::string out = ReadToEnd(*stream, code);
   EXPECT_EQ(out, "typed");
   EXPECT_EQ(code, 3);
   // The stream goes on until it is gone.

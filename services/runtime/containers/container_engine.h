@@ -257,6 +257,8 @@ class ContainerEngine {
   // so.
   absl::Status BuryOrphan(ContainerRecord& record, absl::string_view why, bool may_restart);
   void AfterFinalExit(ContainerRecord& record);
+  // Keeps what those who wait for its end will ask for.
+  void Bury(const ContainerRecord& record);
   absl::Status RemoveLocked(ContainerRecord& record, bool delete_volumes, absl::string_view actor);
   std::optional<absl::Duration> RecordProbe(const std::string& id, absl::Time started_at,
                                             const HealthPlan& plan, const ProbeResult& result);
@@ -323,7 +325,7 @@ class ContainerEngine {
     bool announced = false;
   };
   absl::Mutex mu_;
-  // Of the containers deleted last, for those who still wait.
+  // Of the containers deleted last, or just being deleted, for those who still wait.
   std::map<std::string, Tombstone> tombstones_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> tombstone_order_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Stream> execs_ ABSL_GUARDED_BY(mu_);

@@ -232,6 +232,18 @@ absl::Status ContainerEngine::BuryOrphan(ContainerRecord& record, absl::string_v
   return absl::OkStatus();
 }
 
+void ContainerEngine::Bury(const ContainerRecord& record) {
+  absl::MutexLock lock(&mu_);
+  bool is_new =
+      tombstones_.insert_or_assign(record.id, Tombstone{record.exit_code, record.oom_killed})
+          .second;
+  if (is_new) tombstone_order_.push_back(record.id);
+  if (tombstone_order_.size() > kMaxTombstones) {
+    tombstones_.erase(tombstone_order_.front());
+    tombstone_order_.erase(tombstone_order_.begin());
+  }
+}
+
 absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_volumes,
                                            absl::string_view actor) {
   bool never_made = record.intent == Intent::kCreate;
@@ -253,6 +265,8 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
       stdio->SetError(absl::NotFoundError("the container was deleted"));
     }
   }
+  // Before the row goes: who waits for that finds one or the other.
+  Bury(record);
   std::function<absl::Status()> remove_volumes, withdraw;
   RETURN_IF_ERROR(db_.Write(
       [&](sqlite::Transaction& tx) -> absl::Status {
@@ -272,15 +286,6 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   // From here on it is gone, and what fails is left to recovery.
   LogFailure("a deleted container's ports are left", record.id, withdraw());
   LogFailure("a deleted container's volumes are left", record.id, remove_volumes());
-  {
-    absl::MutexLock lock(&mu_);
-    tombstones_[record.id] = {record.exit_code, record.oom_killed};
-    tombstone_order_.push_back(record.id);
-    if (tombstone_order_.size() > kMaxTombstones) {
-      tombstones_.erase(tombstone_order_.front());
-      tombstone_order_.erase(tombstone_order_.begin());
-    }
-  }
   changes_.Notify(record.id);
   // Nobody waits for these, and recovery finds what is left.
   LogFailure("a deleted container's record is left", record.id, Dir(record.id).RemoveRecord());

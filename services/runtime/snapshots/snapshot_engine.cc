@@ -199,32 +199,36 @@ absl::Status SnapshotEngine::RemoveFiles(absl::string_view snapshot_id) {
   return driver_.RemoveSnapshot(snapshot_id);
 }
 
-absl::Status SnapshotEngine::Delete(absl::string_view snapshot_id) {
+absl::StatusOr<std::optional<SnapshotRow>> SnapshotEngine::Find(absl::string_view snapshot_id) {
   RETURN_IF_ERROR(CheckId(snapshot_id));
-  SnapshotRow row;
-  absl::Status found = db_.Read([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(row, store_.GetSnapshot(tx, snapshot_id));
+  std::optional<SnapshotRow> row;
+  RETURN_IF_ERROR(db_.Read([&](Transaction& tx) -> absl::Status {
+    absl::StatusOr<SnapshotRow> found = store_.GetSnapshot(tx, snapshot_id);
+    if (absl::IsNotFound(found.status())) return absl::OkStatus();
+    ASSIGN_OR_RETURN(row, std::move(found));
     return absl::OkStatus();
-  });
-  if (absl::IsNotFound(found)) return absl::OkStatus();
-  RETURN_IF_ERROR(found);
-  if (!row.lease.empty()) RETURN_IF_ERROR(CheckNotRunning(snapshot_id));
+  }));
+  return row;
+}
+
+absl::Status SnapshotEngine::DeleteFound(const SnapshotRow& row) {
+  if (!row.lease.empty()) RETURN_IF_ERROR(CheckNotRunning(row.snapshot_id));
   // Relaxed: Recover drops a leased row that a power loss brings back without its directories.
-  RETURN_IF_ERROR(db_.Write([&](Transaction& tx) { return Forget(tx, snapshot_id); },
+  RETURN_IF_ERROR(db_.Write([&](Transaction& tx) { return Forget(tx, row.snapshot_id); },
                             sqlite::Durability::kRelaxed));
-  return RemoveFiles(snapshot_id);
+  return RemoveFiles(row.snapshot_id);
+}
+
+absl::Status SnapshotEngine::Delete(absl::string_view snapshot_id) {
+  ASSIGN_OR_RETURN(std::optional<SnapshotRow> row, Find(snapshot_id));
+  return row ? DeleteFound(*row) : absl::OkStatus();
 }
 
 absl::Status SnapshotEngine::DeleteLeased(absl::string_view snapshot_id) {
-  SnapshotRow row;
-  absl::Status found = db_.Read([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(row, store_.GetSnapshot(tx, snapshot_id));
-    return absl::OkStatus();
-  });
-  if (absl::IsNotFound(found)) return absl::OkStatus();
-  RETURN_IF_ERROR(found);
-  if (row.lease.empty()) return IsAContainers(snapshot_id);
-  return Delete(snapshot_id);
+  ASSIGN_OR_RETURN(std::optional<SnapshotRow> row, Find(snapshot_id));
+  if (!row) return absl::OkStatus();
+  if (row->lease.empty()) return IsAContainers(snapshot_id);
+  return DeleteFound(*row);
 }
 
 absl::StatusOr<int64_t> SnapshotEngine::Usage(absl::string_view snapshot_id) {

@@ -140,6 +140,9 @@ class SnapshotEngine {
 
  private:
   absl::StatusOr<SnapshotDirs> DirsOf(sqlite::Transaction& tx, const SnapshotRow& snapshot);
+  // nullopt if there is none.
+  absl::StatusOr<std::optional<SnapshotRow>> Find(absl::string_view snapshot_id);
+  absl::Status DeleteFound(const SnapshotRow& row);
   absl::StatusOr<SnapshotDirs> Add(sqlite::Transaction& tx, const SnapshotRow& snapshot);
   absl::StatusOr<std::vector<std::string>> RunningOfExpired();
   absl::Status RecoverSnapshots();
