@@ -624,8 +624,11 @@ absl::Status NetworkEngine::State::DropRest(absl::string_view container_id) {
     todo = std::move(found->second);
     rest.erase(found);
   }
-  for (const std::string& id : todo.network_ids) RETURN_IF_ERROR(WriteNames(id));
-  return namespaces.Drop(container_id, todo.first_id);
+  absl::Status named;
+  for (const std::string& id : todo.network_ids) named.Update(WriteNames(id));
+  // In any case: the range of ids is free only then.
+  const absl::Status dropped = namespaces.Drop(container_id, todo.first_id);
+  return named.ok() ? dropped : named;
 }
 
 absl::Status NetworkEngine::Prepare(absl::string_view container_id) {
