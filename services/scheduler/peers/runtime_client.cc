@@ -240,8 +240,9 @@ absl::Status RuntimeClient::WatchEvents(
     const std::function<absl::Status(const std::vector<Event>&)>& on_events) {
   ActiveCall call(*this);
   WatchEventsRequest request;
-  // A start is over sooner if nobody looks on meanwhile.
-  request.mutable_gather()->set_nanos(30'000'000);
+  // A start is over sooner if nobody looks on meanwhile. Short: who has seen a container end and
+  // asks for the stack again is to be answered by what is, and that is known from here.
+  request.mutable_gather()->set_nanos(5'000'000);
   request.set_after_sequence(after_sequence);
   request.set_follow(true);
   auto reader = events_->WatchEvents(&call.context, request);
