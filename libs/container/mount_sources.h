@@ -36,7 +36,7 @@ struct MountSources {
   // The tmpfs for /dev is among them, with the nodes of all devices below /dev: in a file system of
   // a user namespace the kernel honours none.
   bool has_devices = false;
-  // Nobody's any more; closed when there is time (mnt::MakeOverlay).
+  // Nobody's any more; closed when there is time (mnt::MakeOverlayKeeping).
   std::vector<UniqueFd> spent;
 };
 

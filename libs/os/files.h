@@ -24,10 +24,10 @@ absl::Status WriteFd(int fd, absl::string_view bytes);
 absl::Status WriteFileAtomically(absl::string_view path, absl::string_view bytes,
                                  mode_t mode = 0644);
 // As above without the two fsyncs, for what is made again after a reboot.
-// Into the file itself, which is made if it is missing: a reader, or a crash, may meet half of it.
-// Costs less than the others where the file is there.
-absl::Status WriteFileInPlace(absl::string_view path, absl::string_view bytes, mode_t mode = 0644);
 absl::Status WriteFileVolatile(absl::string_view path, absl::string_view bytes, mode_t mode = 0644);
+// Into the file itself, which is made if it is missing: a reader, or a crash, may meet half of it.
+// Costs less than the others where the file is there. A symlink is not followed.
+absl::Status WriteFileInPlace(absl::string_view path, absl::string_view bytes, mode_t mode = 0644);
 // Into a file that is there (cgroup and /proc files); one write(2).
 absl::Status WriteExistingFile(absl::string_view path, absl::string_view bytes);
 

@@ -31,6 +31,20 @@ TEST_F(FilesTest, WhatIsWrittenAtomicallyIsReadAndLeavesNoOtherFile) {
   EXPECT_EQ(file.st_mode & 07777, 0640u);
 }
 
+TEST_F(FilesTest, WhatIsWrittenInPlaceKeepsItsInodeAndNothingOfBefore) {
+  ASSERT_TRUE(WriteFileInPlace(Path("a"), "longer than the next", 0600).ok());
+  struct stat before, after;
+  ASSERT_EQ(::stat(Path("a").c_str(), &before), 0);
+  ASSERT_TRUE(WriteFileInPlace(Path("a"), "short", 0640).ok());
+  ASSERT_EQ(::stat(Path("a").c_str(), &after), 0);
+  EXPECT_EQ(after.st_ino, before.st_ino);
+  EXPECT_EQ(after.st_mode & 07777, 0640u);
+  EXPECT_EQ(ReadFile(Path("a")).value(), "short");
+  ASSERT_EQ(::symlink("a", Path("link").c_str()), 0);
+  EXPECT_FALSE(WriteFileInPlace(Path("link"), "through it").ok());
+  EXPECT_EQ(ReadFile(Path("a")).value(), "short");
+}
+
 TEST_F(FilesTest, AFailedWriteLeavesTheOldFile) {
   ASSERT_TRUE(MakeDirectories(Path("a/b")).ok());
   EXPECT_FALSE(WriteFileAtomically(Path("a"), "x").ok());

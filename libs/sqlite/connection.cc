@@ -75,7 +75,10 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
   // Pages are in the kernel's cache already: half a megabyte here is enough.
   RETURN_IF_ERROR(connection->Execute(
       "PRAGMA foreign_keys = ON; PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;"));
-  if (!writer) RETURN_IF_ERROR(connection->Execute("PRAGMA query_only = ON;"));
+  // Of readers there are several, and each commit empties what they have.
+  if (!writer) {
+    RETURN_IF_ERROR(connection->Execute("PRAGMA query_only = ON; PRAGMA cache_size = -256;"));
+  }
   return connection;
 }
 

@@ -58,6 +58,7 @@ class Shim {
   // What the first process does not need: made beside it.
   absl::Status OpenFiles();
   absl::Status BeginFirstProcess();
+  // Ends what was begun: its process may have run for a moment.
   void AbandonStart();
   void OnStarted();
   void OnStartFailed(const absl::Status& status);

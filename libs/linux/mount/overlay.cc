@@ -199,12 +199,12 @@ absl::StatusOr<UniqueFd> MakeOverlay(const OverlaySource& source) {
 }
 
 absl::StatusOr<UniqueFd> MakeOverlayKeeping(const OverlaySource& source,
-                                            std::vector<UniqueFd>& mapped) {
+                                            std::vector<UniqueFd>& spent) {
   if (TakesOnePage()) return MakeOverlayAsOnePage(source);
   if (source.id_map < 0) return MountOverlayByParts(source, source);
   auto map = [&](const std::string& dir) -> absl::StatusOr<std::string> {
-    ASSIGN_OR_RETURN(mapped.emplace_back(), CloneIdMapped(dir, source.id_map));
-    return absl::StrCat("/proc/self/fd/", mapped.back().get());
+    ASSIGN_OR_RETURN(spent.emplace_back(), CloneIdMapped(dir, source.id_map));
+    return absl::StrCat("/proc/self/fd/", spent.back().get());
   };
   MountingIds ids;
   OverlaySource as_named;
@@ -216,7 +216,7 @@ absl::StatusOr<UniqueFd> MakeOverlayKeeping(const OverlaySource& source,
     ASSIGN_OR_RETURN(std::string mapped_home, map(home));
     as_named.upper_dir = mapped_home + source.upper_dir.substr(home.size());
     as_named.work_dir = mapped_home + source.work_dir.substr(home.size());
-    RETURN_IF_ERROR(ids.Take(mapped.back().get()));
+    RETURN_IF_ERROR(ids.Take(spent.back().get()));
   }
   return MountOverlayByParts(source, as_named);
 }

@@ -73,8 +73,7 @@ class NetlinkDriver {
   // The main table's IPv4 routes.
   virtual absl::StatusOr<std::vector<Route>> Routes() = 0;
   // Makes the bridge, or gives an existing one what it lacks or has otherwise; up, no IPv6, packets
-  // to 127.0.0.0/8
-  // may cross it (what may not is the firewall's to say).
+  // to 127.0.0.0/8 may cross it (what may not is the firewall's to say).
   virtual absl::Status EnsureBridge(const BridgeSpec& spec) = 0;
   // OK if there is none.
   virtual absl::Status DeleteLink(absl::string_view name) = 0;

@@ -1,7 +1,6 @@
 // From a spec to a container that can be started.
 #include <sys/stat.h>
 
-#include <memory>
 #include <thread>
 #include <utility>
 
@@ -215,17 +214,17 @@ absl::StatusOr<RootPlan> ContainerEngine::Furnish(ContainerRecord& record, Snaps
     ASSIGN_OR_RETURN(plan.dirs, neighbours_.snapshots.Get(record.spec.snapshot_id()));
   }
   {
-    ASSIGN_OR_RETURN(UniqueFd opened, OpenRootView(plan.dirs));
-    auto root = std::make_shared<UniqueFd>(std::move(opened));
+    ASSIGN_OR_RETURN(UniqueFd root, OpenRootView(plan.dirs));
     // The kernel takes half a millisecond or more to let go of a mount: not in anybody's way.
     absl::Cleanup close = [&] {
-      pool_.Post(absl::StrCat("view of ", record.id), [root] { root->Reset(); });
+      pool_.Post(absl::StrCat("view of ", record.id),
+                 [root = std::move(root)]() mutable { root.Reset(); });
     };
     // So that a user who does not exist is known now and not at the start.
-    ASSIGN_OR_RETURN(plan.user, LookUpUserIn(root->get(), record.merged.user(),
+    ASSIGN_OR_RETURN(plan.user, LookUpUserIn(root.get(), record.merged.user(),
                                              {record.merged.additional_groups().begin(),
                                               record.merged.additional_groups().end()}));
-    RETURN_IF_ERROR(MakeVolumes(record, root->get(), actor));
+    RETURN_IF_ERROR(MakeVolumes(record, root.get(), actor));
   }
   // As with the user: what cannot be is said now.
   if (record.merged.userns_mode() == "private") RETURN_IF_ERROR(PlanStart(record, plan).status());
@@ -319,7 +318,11 @@ absl::StatusOr<CreatedContainer> ContainerEngine::Run(v1::ContainerSpec spec,
   if (before_start != nullptr) started = before_start(created.record);
   KeyedLocks::Hold hold = locks_.Lock(created.record.id);
   ASSIGN_OR_RETURN(created.record, Read(created.record.id));
-  if (created.record.state != ContainerState::kCreated) return created;
+  if (created.record.state != ContainerState::kCreated) {
+    // Somebody else has started it since: it is theirs as well.
+    RETURN_IF_ERROR(started);
+    return created;
+  }
   if (started.ok()) started = StartLocked(created.record, actor, std::move(created.root));
   if (!started.ok()) {
     RemoveLocked(created.record, true, actor).IgnoreError();

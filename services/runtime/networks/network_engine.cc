@@ -44,9 +44,9 @@ NewEvent NetworkEvent(absl::string_view action, const Network& network,
 }
 
 // The smallest MTU of the interfaces that lead out of the host.
-absl::StatusOr<uint32_t> UplinkMtu(netlink::NetlinkDriver& links) {
+absl::StatusOr<uint32_t> UplinkMtu(netlink::NetlinkDriver& links,
+                                   const std::vector<netlink::Link>& interfaces) {
   ASSIGN_OR_RETURN(const std::vector<netlink::Route> routes, links.Routes());
-  ASSIGN_OR_RETURN(const std::vector<netlink::Link> interfaces, links.Links());
   uint32_t mtu = kDefaultMtu;
   for (const netlink::Route& route : routes) {
     if (route.destination.length != 0) continue;
@@ -198,7 +198,8 @@ absl::StatusOr<Network> NetworkEngine::State::CreateRecord(const CreateNetworkOp
 
 absl::Status NetworkEngine::State::EnsureBridge(const Network& network) {
   ASSIGN_OR_RETURN(const Ipv4Prefix subnet, Ipv4Prefix::Parse(network.subnet));
-  ASSIGN_OR_RETURN(const uint32_t mtu, UplinkMtu(links));
+  ASSIGN_OR_RETURN(const std::vector<netlink::Link> interfaces, links.Links());
+  ASSIGN_OR_RETURN(const uint32_t mtu, UplinkMtu(links, interfaces));
   const Ipv4 gateway = GatewayOf(subnet);
   return links.EnsureBridge({.name = network.interface,
                              .address = {gateway, subnet.length},
@@ -803,7 +804,7 @@ absl::Status NetworkEngine::Heal() {
   RETURN_IF_ERROR(state.rules.EnsureTable());
   ASSIGN_OR_RETURN(const std::vector<netlink::Link> links, state.links.Links());
   ASSIGN_OR_RETURN(const std::vector<Network> networks, List());
-  ASSIGN_OR_RETURN(const uint32_t mtu, UplinkMtu(state.links));
+  ASSIGN_OR_RETURN(const uint32_t mtu, UplinkMtu(state.links, links));
   for (const Network& network : networks) {
     const bool whole = std::any_of(links.begin(), links.end(), [&](const netlink::Link& link) {
       return link.name == network.interface && link.mtu == mtu;

@@ -82,8 +82,8 @@ class NetworkEngine {
   // Deletes the networks without containers, but for the default one; answers their names.
   absl::StatusOr<std::vector<std::string>> Prune(absl::string_view actor);
 
-  // Checks the request and chooses the addresses, so that a container that cannot be attached is
-  // refused when it is created.
+  // In the transaction that makes the container: checks the request and chooses the addresses, so
+  // that one that cannot be attached is refused when it is created.
   absl::Status Reserve(sqlite::Transaction& tx, const AttachRequest& request);
   // A container that is attached already is attached anew. FAILED_PRECONDITION (PORT_IN_USE) names
   // who has the port; NOT_FOUND an unknown network.

@@ -51,7 +51,7 @@ class VolumeEngine {
   absl::Status AddUse(absl::string_view name, absl::string_view container_id);
   // In the transaction that deletes the container: drops all its uses; with `delete_anonymous` also
   // the anonymous volumes that nobody else has, whose files go with a call of what it answers,
-  // after the commit. Recover() removes them after a crash in between.
+  // after the commit. A crash in between leaves them, as a directory that no record knows.
   absl::StatusOr<std::function<absl::Status()>> RemoveUses(sqlite::Transaction& tx,
                                                            absl::string_view container_id,
                                                            bool delete_anonymous,
