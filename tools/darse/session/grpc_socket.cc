@@ -29,6 +29,7 @@ constexpr size_t kLargestMessage = 64 << 20;
 constexpr uint32_t kWindow = 4 << 20;
 constexpr uint32_t kFrame = 256 << 10;
 constexpr size_t kReceive = 64 << 10;
+constexpr char kClosed[] = "it closed the connection";
 constexpr size_t kSend = 64 << 10;
 
 absl::Status Lost(absl::string_view why) {
@@ -308,8 +309,9 @@ void GrpcSocket::Receive() {
     const ssize_t got = recv(socket_.get(), buffer, sizeof(buffer), MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
+    // Reset: it died before it had read all.
+    if (got == 0 || (got < 0 && errno == ECONNRESET)) return Break(kClosed);
     if (got < 0) return Break(strerror(errno));
-    if (got == 0) return Break("it closed the connection");
     const ssize_t used = nghttp2_session_mem_recv(session_, buffer, static_cast<size_t>(got));
     if (used < 0) return Break(nghttp2_strerror(static_cast<int>(used)));
     // What is there is handed out before more is taken.
@@ -335,7 +337,7 @@ void GrpcSocket::Send() {
     if (sent < 0) {
       // What the peer had to say before it closed is read first.
       Receive();
-      return Break("it closed the connection");
+      return Break(kClosed);
     }
     unsent_.erase(0, static_cast<size_t>(sent));
   }

@@ -250,6 +250,18 @@ TEST(GrpcSocketHostileTest, AnswersThatMakeNoSenseAreErrors) {
     opened->reset();
     peer.join();
   }
+  // One that dies with what it was sent unread: the kernel resets the connection.
+  absl::StatusOr<std::unique_ptr<GrpcSocket>> opened = GrpcSocket::Open(path);
+  ASSERT_TRUE(opened.ok());
+  (*opened)->Begin("/t/Echo", absl::InfiniteDuration());
+  EXPECT_TRUE((*opened)->Write("x"));
+  close(accept(listener, nullptr, nullptr));
+  std::string answer;
+  EXPECT_FALSE((*opened)->Read(answer));
+  absl::Status reset = (*opened)->Finish();
+  EXPECT_EQ(reset.message(), "it closed the connection");
+  EXPECT_EQ(Reason(reset), kConnectionLost);
+
   close(listener);
   EXPECT_EQ(Reason(GrpcSocket::Open(path).status()), kConnectionLost);
   unlink(path.c_str());
