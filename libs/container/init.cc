@@ -183,7 +183,9 @@ absl::StatusOr<Command> Prepare(const Last& last, int sync) {
   absl::StatusOr<Identity> identity = ResolveIdentity(process.user);
   RETURN_IF_ERROR(AtStep("user", identity.status()));
   std::vector<std::string> warnings;
-  if (last.in_user_namespace) {
+  if (last.in_user_namespace && CanActEarly(process)) {
+    // The starter has done it, before it said 'G'.
+  } else if (last.in_user_namespace) {
     RETURN_IF_ERROR(SendSync(sync, 'A', absl::StrCat(identity->uid, " ", identity->gid)));
     RETURN_IF_ERROR(WaitFor(sync, 'D'));
   } else {

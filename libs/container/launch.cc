@@ -100,6 +100,7 @@ void EndChild(pid_t pid, bool as_sibling) {
 struct Listening {
   const Process& process;
   const int (&stdio)[3];
+  const ns::IdMaps* known_maps;                  // null: to be read
   bool until_ready;                              // 'R' is the end, not end-of-file
   std::function<absl::Status(pid_t)> on_hooks;   // 'H'
   std::function<absl::Status(pid_t)> on_inside;  // 'P'
@@ -107,6 +108,24 @@ struct Listening {
 };
 
 // What takes rights on the host that a process in a user namespace does not have.
+absl::Status ActForChild(uint32_t uid, uint32_t gid, const Listening& listening,
+                         Launched& launched) {
+  RETURN_IF_ERROR(AtStep("limit", ApplyLimits(listening.process, launched.pid, launched.warnings)));
+  ns::IdMaps read;
+  const ns::IdMaps* maps = listening.known_maps;
+  if (maps == nullptr) {
+    ASSIGN_OR_RETURN(read, ns::ReadIdMaps(launched.pid));
+    maps = &read;
+  }
+  std::optional<uint32_t> host_uid = ns::ToHost(maps->uids, uid);
+  std::optional<uint32_t> host_gid = ns::ToHost(maps->gids, gid);
+  // Who is not mapped cannot be become either, and is told so there.
+  if (host_uid.has_value() && host_gid.has_value()) {
+    GiveStdio(listening.stdio, *host_uid, *host_gid);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ActForChild(const SyncMessage& message, const Listening& listening,
                          Launched& launched) {
   std::pair<absl::string_view, absl::string_view> ids = absl::StrSplit(message.text, ' ');
@@ -114,15 +133,7 @@ absl::Status ActForChild(const SyncMessage& message, const Listening& listening,
   if (!absl::SimpleAtoi(ids.first, &uid) || !absl::SimpleAtoi(ids.second, &gid)) {
     return absl::InternalError("bad user");
   }
-  RETURN_IF_ERROR(AtStep("limit", ApplyLimits(listening.process, launched.pid, launched.warnings)));
-  ASSIGN_OR_RETURN(ns::IdMaps maps, ns::ReadIdMaps(launched.pid));
-  std::optional<uint32_t> host_uid = ns::ToHost(maps.uids, uid);
-  std::optional<uint32_t> host_gid = ns::ToHost(maps.gids, gid);
-  // Who is not mapped cannot be become either, and is told so there.
-  if (host_uid.has_value() && host_gid.has_value()) {
-    GiveStdio(listening.stdio, *host_uid, *host_gid);
-  }
-  return absl::OkStatus();
+  return ActForChild(uid, gid, listening, launched);
 }
 
 // Hears the child out. OK: it executes (or waits at the gate).
@@ -392,6 +403,22 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
   launched.spent = std::move(plan.rootfs.sources.spent);
   plan.rootfs.sources = {};
 
+  Listening listening = {.process = spec.process,
+                         .stdio = options.stdio,
+                         .known_maps = options.id_maps_are_known ? &spec.id_maps : nullptr,
+                         .until_ready = options.gate >= 0,
+                         .on_hooks = [&](pid_t pid) -> absl::Status {
+                           state.pid = pid;
+                           std::string json = EncodeHookState(state);
+                           RETURN_IF_ERROR(RunHooks(spec.hooks.prestart, json));
+                           return RunHooks(spec.hooks.create_runtime, json);
+                         },
+                         .on_inside = nullptr,
+                         .on_listener =
+                             [&](int listener) {
+                               state.pid = launched.pid;
+                               return SendListener(*spec.seccomp, state, launched.pid, listener);
+                             }};
   auto adopt = [&](pid_t pid) -> absl::Status {
     launched.pid = pid;
     if (!launched.pidfd.valid()) {
@@ -410,23 +437,13 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     if (!plan.interfaces.empty()) {
       RETURN_IF_ERROR(AtStep("namespace", MoveInto(spec, plan.interfaces, pid)));
     }
+    if (plan.rootfs.in_user_namespace && CanActEarly(spec.process)) {
+      const User& user = spec.process.user;
+      RETURN_IF_ERROR(ActForChild(user.uid, user.gid, listening, launched));
+    }
     return SendSync(starter.get(), 'G');
   };
-  Listening listening = {.process = spec.process,
-                         .stdio = options.stdio,
-                         .until_ready = options.gate >= 0,
-                         .on_hooks = [&](pid_t pid) -> absl::Status {
-                           state.pid = pid;
-                           std::string json = EncodeHookState(state);
-                           RETURN_IF_ERROR(RunHooks(spec.hooks.prestart, json));
-                           return RunHooks(spec.hooks.create_runtime, json);
-                         },
-                         .on_inside = adopt,
-                         .on_listener =
-                             [&](int listener) {
-                               state.pid = launched.pid;
-                               return SendListener(*spec.seccomp, state, launched.pid, listener);
-                             }};
+  listening.on_inside = adopt;
   absl::Status done;
   if (between) {
     if (!options.as_sibling) Reap(cloned->pid);
@@ -487,6 +504,21 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
   child.Reset();
   if (!options.as_sibling) Reap(cloned->pid);
   Launched launched;
+  Listening listening = {.process = options.process,
+                         .stdio = options.stdio,
+                         .known_maps = nullptr,
+                         .until_ready = false,
+                         .on_hooks = nullptr,
+                         .on_inside = nullptr,
+                         .on_listener = [&](int listener) {
+                           HookState state = {.oci_version = spec.oci_version,
+                                              .id = options.id,
+                                              .status = "running",
+                                              .bundle = options.bundle,
+                                              .pid = options.target,
+                                              .annotations = spec.annotations};
+                           return SendListener(*spec.seccomp, state, launched.pid, listener);
+                         }};
   auto adopt = [&](pid_t pid) -> absl::Status {
     launched.pid = pid;
     ASSIGN_OR_RETURN(launched.pidfd, ns::OpenPidFd(pid));
@@ -498,22 +530,12 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
     }
     RETURN_IF_ERROR(
         AtStep("limit", SetCpus(pid, process.cpus_final, "process.execCPUAffinity.final")));
+    if (plan.in_user_namespace && CanActEarly(process)) {
+      RETURN_IF_ERROR(ActForChild(process.user.uid, process.user.gid, listening, launched));
+    }
     return SendSync(starter.get(), 'G');
   };
-  Listening listening = {.process = options.process,
-                         .stdio = options.stdio,
-                         .until_ready = false,
-                         .on_hooks = nullptr,
-                         .on_inside = adopt,
-                         .on_listener = [&](int listener) {
-                           HookState state = {.oci_version = spec.oci_version,
-                                              .id = options.id,
-                                              .status = "running",
-                                              .bundle = options.bundle,
-                                              .pid = options.target,
-                                              .annotations = spec.annotations};
-                           return SendListener(*spec.seccomp, state, launched.pid, listener);
-                         }};
+  listening.on_inside = adopt;
   absl::Status done = Listen(starter.get(), listening, launched);
   if (!done.ok()) {
     if (launched.pid > 0) EndChild(launched.pid, options.as_sibling);

@@ -25,6 +25,11 @@ absl::StatusOr<Identity> ResolveIdentity(const User& user);
 // Resource limits, OOM score, scheduler and I/O priority of `pid` (0: this process). What this host
 // will not raise is kept lower, with a warning.
 absl::Status ApplyLimits(const Process& process, pid_t pid, std::vector<std::string>& warnings);
+// Whether limits and stdio can be seen to before the process has made its container: its user is a
+// number, and nothing of it stands in the way of that work.
+inline bool CanActEarly(const Process& process) {
+  return process.user.username.empty() && process.rlimits.empty() && !process.scheduler.has_value();
+}
 absl::Status SetCpus(pid_t pid, const std::vector<uint32_t>& cpus, const char* field);
 absl::Status SetMemoryPolicy(const MemoryPolicy& policy);
 

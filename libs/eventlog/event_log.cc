@@ -84,13 +84,19 @@ struct EventLog::Wakes {
   absl::Mutex mu;
   int64_t newest ABSL_GUARDED_BY(mu) = 0;
   int64_t next_key ABSL_GUARDED_BY(mu) = 0;
-  std::map<int64_t, std::function<void()>> wakes ABSL_GUARDED_BY(mu);
+  struct Subscriber {
+    std::function<void()> wake;
+    std::function<bool(const NewEvent&)> wanted;
+  };
+  std::map<int64_t, Subscriber> subscribers ABSL_GUARDED_BY(mu);
 
   // Under the lock, so that a subscription that is gone is never called.
-  void Appended(int64_t sequence) {
+  void Appended(int64_t sequence, const NewEvent& event) {
     absl::MutexLock lock(&mu);
     newest = std::max(newest, sequence);
-    for (const auto& [key, wake] : wakes) wake();
+    for (const auto& [key, subscriber] : subscribers) {
+      if (subscriber.wanted == nullptr || subscriber.wanted(event)) subscriber.wake();
+    }
   }
 };
 
@@ -115,7 +121,8 @@ absl::Status EventLog::Insert(sqlite::Transaction& tx, const NewEvent& event,
   insert.Bind(sequence, absl::ToUnixNanos(clock_.Now()), event.kind, event.action, event.id,
               ToJson(event.attributes), event.actor);
   RETURN_IF_ERROR(Annotate(insert.Run(), "append event"));
-  tx.AfterCommit([wakes = wakes_, sequence = tx.LastInsertId()] { wakes->Appended(sequence); });
+  tx.AfterCommit(
+      [wakes = wakes_, sequence = tx.LastInsertId(), event] { wakes->Appended(sequence, event); });
   return absl::OkStatus();
 }
 
@@ -173,16 +180,17 @@ bool EventLog::WaitFor(int64_t after_sequence, absl::Time deadline) {
   return wakes_->mu.AwaitWithDeadline(absl::Condition(&appended), deadline);
 }
 
-std::unique_ptr<EventLog::Subscription> EventLog::Subscribe(std::function<void()> wake) {
+std::unique_ptr<EventLog::Subscription> EventLog::Subscribe(
+    std::function<void()> wake, std::function<bool(const NewEvent&)> wanted) {
   absl::MutexLock lock(&wakes_->mu);
   int64_t key = wakes_->next_key++;
-  wakes_->wakes[key] = std::move(wake);
+  wakes_->subscribers[key] = {std::move(wake), std::move(wanted)};
   return std::make_unique<Subscription>(wakes_, key);
 }
 
 EventLog::Subscription::~Subscription() {
   absl::MutexLock lock(&wakes_->mu);
-  wakes_->wakes.erase(key_);
+  wakes_->subscribers.erase(key_);
 }
 
 absl::Status EventLog::Trim(int64_t keep) {

@@ -73,10 +73,12 @@ class EventLog {
   // True when there is an event after `after_sequence`, false at the deadline.
   bool WaitFor(int64_t after_sequence, absl::Time deadline);
 
-  // Calls `wake` after each commit that appended something, on the thread that commits: it must
-  // only wake somebody. Not called any more once the subscription is destroyed.
+  // Calls `wake` after each commit that appended something `wanted` (empty: anything), on the
+  // thread that commits: it must only wake somebody. Not called any more once the subscription is
+  // destroyed.
   class Subscription;
-  std::unique_ptr<Subscription> Subscribe(std::function<void()> wake);
+  std::unique_ptr<Subscription> Subscribe(std::function<void()> wake,
+                                          std::function<bool(const NewEvent&)> wanted = nullptr);
 
   // Forgets all but the newest `keep` events.
   absl::Status Trim(int64_t keep);

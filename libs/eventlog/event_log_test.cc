@@ -147,6 +147,16 @@ TEST_F(EventLogTest, SubscribersAreWokenUntilTheyLeave) {
   EXPECT_EQ(woken.load(), 1);
 }
 
+TEST_F(EventLogTest, SubscribersAreWokenOnlyForWhatTheyWant) {
+  std::atomic<int> woken{0};
+  auto subscription =
+      log_->Subscribe([&] { ++woken; }, [](const NewEvent& event) { return event.id == "b"; });
+  ASSERT_TRUE(Append("a").ok());
+  EXPECT_EQ(woken.load(), 0);
+  ASSERT_TRUE(Append("b").ok());
+  EXPECT_EQ(woken.load(), 1);
+}
+
 TEST_F(EventLogTest, WaitForEndsWithTheNextEventOrTheDeadline) {
   EXPECT_FALSE(log_->WaitFor(0, absl::Now()));
   std::thread writer([&] { EXPECT_TRUE(Append("a").ok()); });

@@ -66,6 +66,12 @@ class BidiStream final : public grpc::ServerBidiReactor<Request, Response> {
       case Next::kWrite:
         this->StartWrite(&response_);
         return Pump::Left::kOperation;
+      case Next::kWriteLast: {
+        absl::MutexLock lock(&mu_);
+        ended_ = true;
+        this->StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+        return Pump::Left::kOperation;
+      }
       case Next::kEnd:
         return End(absl::OkStatus());
       case Next::kWait:

@@ -7,11 +7,15 @@
 namespace darse::rpc {
 
 void Pump::Wake() {
-  absl::MutexLock lock(&mu_);
-  if (stopped_) return;
-  woken_ = true;
-  if (state_ != State::kIdle) return;
-  state_ = State::kQueued;
+  {
+    absl::MutexLock lock(&mu_);
+    if (stopped_) return;
+    woken_ = true;
+    if (state_ != State::kIdle) return;
+    // From here on Stop() leaves the end to Run().
+    state_ = State::kQueued;
+  }
+  // Without the lock: the other thread takes it first of all.
   Executor::Process().Run([this] { Run(); });
 }
 

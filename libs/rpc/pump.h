@@ -9,9 +9,9 @@
 
 namespace darse::rpc {
 
-// What a source did: filled a message that is to be written; had nothing (it will be called again
-// after Wake()); is at its end.
-enum class Next { kWrite, kWait, kEnd };
+// What a source did: filled a message that is to be written, or that is the last one; had nothing
+// (it will be called again after Wake()); is at its end.
+enum class Next { kWrite, kWriteLast, kWait, kEnd };
 
 // Thread-safe.
 class Pump {

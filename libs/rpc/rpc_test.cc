@@ -81,7 +81,7 @@ class FakeEventRpc final
             WatchEventsResponse& response) mutable -> absl::StatusOr<Next> {
           if (!answer_.ok()) return answer_;
           for (; next <= newest_; ++next) response.add_events()->set_sequence(next);
-          if (response.events_size() > 0) return Next::kWrite;
+          if (response.events_size() > 0) return follow ? Next::kWrite : Next::kWriteLast;
           return follow ? Next::kWait : Next::kEnd;
         });
   }
@@ -137,7 +137,9 @@ class EchoSession final : public BidiSession<AttachRequest, AttachResponse> {
       waker_->Wake();
       return Next::kWrite;
     }
-    return done_ ? Next::kEnd : Next::kWait;
+    if (!done_) return Next::kWait;
+    response.set_exit_code(7);
+    return Next::kWriteLast;
   }
 
  private:
@@ -351,8 +353,12 @@ TEST_F(RpcTest, ABidiStreamEchoesEverythingInOrder) {
   });
   AttachResponse response;
   int next = 0;
-  while (stream->Read(&response)) EXPECT_EQ(response.stdout(), absl::StrCat(next++));
+  while (stream->Read(&response) && response.has_stdout()) {
+    EXPECT_EQ(response.stdout(), absl::StrCat(next++));
+  }
   writer.join();
+  EXPECT_EQ(response.exit_code(), 7);
+  EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(next, kMessages);
   EXPECT_TRUE(stream->Finish().ok());
   EXPECT_TRUE(Eventually([&] { return container_rpc_.alive_ == 0; }));

@@ -53,6 +53,9 @@ class StreamWriter final : public grpc::ServerWriteReactor<Response> {
       case Next::kWrite:
         this->StartWrite(&response_);
         return Pump::Left::kOperation;
+      case Next::kWriteLast:
+        this->StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+        return Pump::Left::kOperation;
       case Next::kEnd:
         return End(absl::OkStatus());
       case Next::kWait:

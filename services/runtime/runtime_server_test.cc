@@ -393,6 +393,63 @@ TEST_F(RuntimeServerTest, RuntimeIsKilledAndTheContainerLives) {
   EXPECT_TRUE(Delete(container->id()).ok());
 }
 
+TEST_F(RuntimeServerTest, WhoWatchesOneLabelHearsOfNoOthersAndStillKnowsHowFarItIs) {
+  v1::ContainerSpec spec = Shell("true");
+  (*spec.mutable_labels())["watched"] = "yes";
+  absl::StatusOr<v1::Container> watched = Run(spec);
+  ASSERT_TRUE(watched.ok()) << watched.status();
+  EXPECT_EQ(*Wait(watched->id()), 0);
+  EXPECT_TRUE(Delete(watched->id()).ok());
+  Output(Shell("true"));
+
+  grpc::ClientContext context;
+  rpc::SetTimeout(context, kPatience);
+  v1::WatchEventsRequest request;
+  request.set_container_label("watched");
+  request.set_follow(true);
+  auto reader = instance_->events->WatchEvents(&context, request);
+  v1::GetEventPositionRequest ask;
+  v1::GetEventPositionResponse position;
+  grpc::ClientContext position_context;
+  rpc::SetTimeout(position_context, kPatience);
+  ASSERT_TRUE(instance_->events->GetEventPosition(&position_context, ask, &position).ok());
+  std::vector<std::string> actions;
+  v1::WatchEventsResponse response;
+  int64_t complete_to = 0;
+  auto read_until_complete = [&](int64_t sequence) {
+    while (complete_to < sequence && reader->Read(&response)) {
+      complete_to = response.complete_to_sequence();
+      for (const v1::Event& event : response.events()) {
+        EXPECT_NE(event.action(), "connect");
+        if (event.kind() != "container") continue;
+        EXPECT_EQ(event.id(), watched->id());
+        actions.push_back(event.action());
+      }
+    }
+  };
+  read_until_complete(position.newest_sequence());
+  EXPECT_EQ(complete_to, position.newest_sequence());
+  EXPECT_THAT(actions, ElementsAre("create", "start", "die", "destroy"));
+
+  // Live: the other one's events wake nobody, and do not hold up what comes after them.
+  Output(Shell("true"));
+  watched = Run(spec);
+  ASSERT_TRUE(watched.ok()) << watched.status();
+  actions.clear();
+  while (actions.empty() && reader->Read(&response)) {
+    for (const v1::Event& event : response.events()) {
+      if (event.kind() != "container") continue;
+      EXPECT_EQ(event.id(), watched->id());
+      actions.push_back(event.action());
+    }
+  }
+  EXPECT_FALSE(actions.empty());
+  context.TryCancel();
+  reader->Finish();
+  EXPECT_EQ(*Wait(watched->id()), 0);
+  EXPECT_TRUE(Delete(watched->id()).ok());
+}
+
 TEST_F(RuntimeServerTest, RestartedRuntimeFindsTheRunningContainerAgain) {
   absl::StatusOr<v1::Container> container = Run(Shell("sleep 1000"));
   ASSERT_TRUE(container.ok()) << container.status();

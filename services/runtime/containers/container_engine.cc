@@ -123,6 +123,12 @@ absl::Status ContainerEngine::Commit(ContainerRecord& record, const std::vector<
       },
       durability));
   changes_.Notify(record.id);
+  LogEvents(record, events);
+  return absl::OkStatus();
+}
+
+void ContainerEngine::LogEvents(const ContainerRecord& record,
+                                const std::vector<NewEvent>& events) {
   for (const NewEvent& event : events) {
     auto code = event.attributes.find("exitCode");
     std::string what = absl::StrCat("container ", event.action);
@@ -134,7 +140,6 @@ absl::Status ContainerEngine::Commit(ContainerRecord& record, const std::vector<
           {{"id", record.id}, {"name", record.name}, {"exit_code", code->second}});
     }
   }
-  return absl::OkStatus();
 }
 
 NewEvent ContainerEngine::Event(const ContainerRecord& record, absl::string_view action,

@@ -256,10 +256,13 @@ class ContainerEngine {
   // The container lost its shim: ends what is left of it, and starts it again if its policy says
   // so.
   absl::Status BuryOrphan(ContainerRecord& record, absl::string_view why, bool may_restart);
-  void AfterFinalExit(ContainerRecord& record);
+  // It has ended for good, which `events` tell. One that removes itself is gone after it.
+  absl::Status EndLocked(ContainerRecord& record, std::vector<NewEvent> events);
   // Keeps what those who wait for its end will ask for.
   void Bury(const ContainerRecord& record);
-  absl::Status RemoveLocked(ContainerRecord& record, bool delete_volumes, absl::string_view actor);
+  // `before`: of what came before it, and is not told yet.
+  absl::Status RemoveLocked(ContainerRecord& record, bool delete_volumes, absl::string_view actor,
+                            const std::vector<NewEvent>& before = {});
   std::optional<absl::Duration> RecordProbe(const std::string& id, absl::Time started_at,
                                             const HealthPlan& plan, const ProbeResult& result);
   void WatchHealth(const ContainerRecord& record);
@@ -290,6 +293,7 @@ class ContainerEngine {
   // recovery finds out again, or that a durable one follows.
   absl::Status Commit(ContainerRecord& record, const std::vector<NewEvent>& events,
                       sqlite::Durability durability = sqlite::Durability::kDurable);
+  static void LogEvents(const ContainerRecord& record, const std::vector<NewEvent>& events);
   static sqlite::Durability DurabilityOf(const ContainerRecord& record) {
     return record.is_transient() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable;
   }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/log.h"
 #include "libs/base/status_macros.h"
+#include "libs/os/low_priority.h"
 #include "services/runtime/containers/boot_plan.h"
 #include "services/runtime/containers/container_engine.h"
 
@@ -153,27 +154,25 @@ absl::Status ContainerEngine::ApplyExit(ContainerRecord& record, const shim::Exi
   if (exit.pid != 0) events.push_back(Event(record, "die", "shim", attributes));
   if (exit.final && exit.stopped) events.push_back(Event(record, "stop", "shim"));
   if (!exit.final) return Commit(record, events);
-
-  health_.Forget(record.id);
-  // Before anybody is told: who starts another container on the same port next must find it free.
-  // One that removes itself lets go of it there.
-  if (!record.spec.auto_remove()) {
-    LogFailure("the network was not detached", record.id, neighbours_.networks.Detach(record.id));
-  }
-  // The shim's journal is on disk, and the removal that follows is.
-  RETURN_IF_ERROR(Commit(
-      record, events,
-      record.spec.auto_remove() ? sqlite::Durability::kRelaxed : sqlite::Durability::kDurable));
-  AfterFinalExit(record);
-  return absl::OkStatus();
+  return EndLocked(record, std::move(events));
 }
 
-void ContainerEngine::AfterFinalExit(ContainerRecord& record) {
+absl::Status ContainerEngine::EndLocked(ContainerRecord& record, std::vector<NewEvent> events) {
+  health_.Forget(record.id);
+  if (record.spec.auto_remove()) {
+    ContainerRecord ended = record;
+    absl::Status removed = RemoveLocked(record, true, "runtime", events);
+    if (removed.ok()) return absl::OkStatus();
+    LogFailure("the container was not removed", record.id, removed);
+    // Recovery does it, if it finds it ended.
+    record = std::move(ended);
+  }
+  // Before anybody is told: who starts another container on the same port next must find it free.
+  LogFailure("the network was not detached", record.id, neighbours_.networks.Detach(record.id));
+  RETURN_IF_ERROR(Commit(record, events));
   shims_.Disconnect(record.id);
   EndStreams(record.id, record.exit_code);
-  if (record.spec.auto_remove()) {
-    LogFailure("the container was not removed", record.id, RemoveLocked(record, true, "runtime"));
-  }
+  return absl::OkStatus();
 }
 
 absl::Status ContainerEngine::ApplyRestart(const std::string& id, const shim::Message& message) {
@@ -219,12 +218,9 @@ absl::Status ContainerEngine::BuryOrphan(ContainerRecord& record, absl::string_v
   record.finished_at = clock_.Now();
   record.pid = 0;
   record.error = std::string(why);
-  health_.Forget(record.id);
-  LogFailure("the network was not detached", record.id, neighbours_.networks.Detach(record.id));
-  RETURN_IF_ERROR(Commit(
+  RETURN_IF_ERROR(EndLocked(
       record, {Event(record, "die", "runtime",
                      {{"exitCode", absl::StrCat(kUnknownExitCode)}, {"why", std::string(why)}})}));
-  AfterFinalExit(record);
   if (may_restart && !record.spec.auto_remove() && WantsRestart(record, was_alive)) {
     std::string id = record.id;
     pool_.Post(id, [this, id] { StartAgain(id, 1); });
@@ -245,7 +241,8 @@ void ContainerEngine::Bury(const ContainerRecord& record) {
 }
 
 absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_volumes,
-                                           absl::string_view actor) {
+                                           absl::string_view actor,
+                                           const std::vector<NewEvent>& before) {
   bool never_made = record.intent == Intent::kCreate;
   if (!never_made) {
     // Recovery removes one that removes itself once it has ended.
@@ -280,14 +277,18 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
           RETURN_IF_ERROR(ContainerStore::DeleteRequests(tx, record.id));
         }
         if (never_made) return absl::OkStatus();
+        for (const NewEvent& event : before) RETURN_IF_ERROR(events_.Append(tx, event));
         return events_.Append(tx, Event(record, "destroy", actor));
       },
       DurabilityOf(record)));
   // From here on it is gone, and what fails is left to recovery.
   LogFailure("a deleted container's ports are left", record.id, withdraw());
   LogFailure("a deleted container's volumes are left", record.id, remove_volumes());
+  LogEvents(record, before);
+  EndStreams(record.id, record.exit_code);
   changes_.Notify(record.id);
   // Nobody waits for these, and recovery finds what is left.
+  LowPriority behind_all_others;
   LogFailure("a deleted container's record is left", record.id, Dir(record.id).RemoveRecord());
   LogFailure("a deleted container's network is left", record.id,
              neighbours_.networks.DropRest(record.id));

@@ -146,7 +146,10 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
       stdio = state_->stream->stdio;
     }
     if (detach_) return rpc::Next::kEnd;
-    if (exited_) return AfterExit();
+    if (exited_) {
+      ASSIGN_OR_RETURN(bool over, IsOver());
+      return over ? rpc::Next::kEnd : rpc::Next::kWait;
+    }
     ASSIGN_OR_RETURN(StdioOutput output, stdio->Read());
     switch (output.kind) {
       case StdioOutput::Kind::kNothing:
@@ -157,24 +160,26 @@ class StdioCall : public rpc::BidiSession<Request, Response> {
       case StdioOutput::Kind::kStderr:
         response.set_stderr(std::move(output.bytes));
         break;
-      case StdioOutput::Kind::kExit:
+      case StdioOutput::Kind::kExit: {
         response.set_exit_code(output.exit_code);
         exited_ = true;
-        break;
+        ASSIGN_OR_RETURN(bool over, IsOver());
+        return over ? rpc::Next::kWriteLast : rpc::Next::kWrite;
+      }
     }
     return rpc::Next::kWrite;
   }
 
  private:
-  absl::StatusOr<rpc::Next> AfterExit() {
+  // Once the process has ended.
+  absl::StatusOr<bool> IsOver() {
     std::function<absl::StatusOr<bool>()> ends;
     {
       absl::MutexLock lock(&state_->mu);
       ends = state_->ends;
     }
-    if (ends == nullptr) return rpc::Next::kEnd;
-    ASSIGN_OR_RETURN(bool over, ends());
-    return over ? rpc::Next::kEnd : rpc::Next::kWait;
+    if (ends == nullptr) return true;
+    return ends();
   }
 
   // Shared with the work on the pool, which may outlive the call.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,6 +29,14 @@ void EventToProto(const Event& event, v1::Event& proto) {
   proto.set_id(event.id);
   for (const auto& [key, value] : event.attributes) (*proto.mutable_attributes())[key] = value;
   proto.set_actor(event.actor);
+}
+
+// What a reader asks for beside its kinds.
+bool IsWanted(absl::string_view kind, absl::string_view action,
+              const std::map<std::string, std::string>& attributes, const std::string& label) {
+  if (label.empty()) return true;
+  if (kind == "container") return attributes.contains(label);
+  return kind != "network" || (action != "connect" && action != "disconnect");
 }
 
 // Wakes a stream that long after the first reason to: what comes meanwhile goes with it.
@@ -60,19 +69,32 @@ grpc::ServerWriteReactor<v1::WatchEventsResponse>* EventRpc::WatchEvents(
   std::unique_ptr<EventLog::Subscription> subscription;
   bool follow = request->follow();
   absl::Duration gather = std::min(FromProto(request->gather()), absl::Seconds(1));
-  if (follow) subscription = events_.Subscribe(GatheringWaker(waker, gather));
+  std::string label = request->container_label();
+  if (follow) {
+    subscription = events_.Subscribe(GatheringWaker(waker, gather), [label](const NewEvent& event) {
+      return IsWanted(event.kind, event.action, event.attributes, label);
+    });
+  }
+  absl::StatusOr<EventPosition> begun_at = events_.Position();
   return rpc::StreamFrom<v1::WatchEventsResponse>(
       waker,
-      [this, follow, subscription = std::move(subscription), cursor = request->after_sequence(),
+      [this, follow, label, begun_at, subscription = std::move(subscription),
+       cursor = request->after_sequence(),
        kinds = std::vector<std::string>(request->kinds().begin(), request->kinds().end())](
           v1::WatchEventsResponse& response) mutable -> absl::StatusOr<rpc::Next> {
-        ASSIGN_OR_RETURN(std::vector<Event> events, events_.Read(cursor, kBatch, kinds));
-        for (const Event& event : events) EventToProto(event, *response.add_events());
-        if (!events.empty()) {
+        RETURN_IF_ERROR(begun_at.status());
+        while (true) {
+          const bool catches_up = cursor < begun_at->newest;
+          ASSIGN_OR_RETURN(std::vector<Event> events, events_.Read(cursor, kBatch, kinds));
+          if (events.empty()) return follow ? rpc::Next::kWait : rpc::Next::kEnd;
+          for (const Event& event : events) {
+            if (!IsWanted(event.kind, event.action, event.attributes, label)) continue;
+            EventToProto(event, *response.add_events());
+          }
           cursor = events.back().sequence;
-          return rpc::Next::kWrite;
+          response.set_complete_to_sequence(cursor);
+          if (catches_up || response.events_size() > 0) return rpc::Next::kWrite;
         }
-        return follow ? rpc::Next::kWait : rpc::Next::kEnd;
       });
 }
 

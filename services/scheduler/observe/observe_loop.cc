@@ -51,8 +51,9 @@ absl::Status ObserveLoop::Follow() {
   Log(LogLevel::kInfo, "following the runtime", {{"after_sequence", absl::StrCat(after)}});
   if (after >= listed_at_) cache_.SetSynced(true);
   on_change_();
-  return runtime_.WatchEvents(
-      after, [this](const std::vector<runtime::v1::Event>& events) { return Take(events); });
+  return runtime_.WatchEvents(after, kStackLabel,
+                              [this](const std::vector<runtime::v1::Event>& events,
+                                     int64_t complete_to) { return Take(events, complete_to); });
 }
 
 absl::StatusOr<int64_t> ObserveLoop::Resync() {
@@ -81,30 +82,24 @@ absl::StatusOr<int64_t> ObserveLoop::Resync() {
   return after;
 }
 
-absl::Status ObserveLoop::Take(const std::vector<runtime::v1::Event>& events) {
-  ASSIGN_OR_RETURN(bool news, Look(events));
-  if (!events.empty() && events.back().sequence() >= listed_at_) {
-    news = cache_.SetSynced(true) || news;
-  }
+absl::Status ObserveLoop::Take(const std::vector<runtime::v1::Event>& events, int64_t complete_to) {
+  ASSIGN_OR_RETURN(bool news, Look(events, complete_to));
+  if (complete_to >= listed_at_) news = cache_.SetSynced(true) || news;
   if (news) on_change_();
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ObserveLoop::Look(const std::vector<runtime::v1::Event>& events) {
+absl::StatusOr<bool> ObserveLoop::Look(const std::vector<runtime::v1::Event>& events,
+                                       int64_t complete_to) {
   std::set<std::string> kinds;
   std::set<std::string> containers;
   for (const runtime::v1::Event& event : events) {
     // The list is newer than these.
     if (event.sequence() <= listed_at_) continue;
-    // A container came or went: what there is to know of that, its own events tell.
-    if (event.action() == "connect" || event.action() == "disconnect") continue;
-    if (event.kind() != "container") {
-      kinds.insert(event.kind());
-      continue;
-    }
-    // Labels are among a container's attributes.
-    if (event.attributes().contains(kStackLabel) || cache_.Knows(event.id())) {
+    if (event.kind() == "container") {
       containers.insert(event.id());
+    } else {
+      kinds.insert(event.kind());
     }
   }
   // nullopt: gone.
@@ -136,7 +131,7 @@ absl::StatusOr<bool> ObserveLoop::Look(const std::vector<runtime::v1::Event>& ev
           RETURN_IF_ERROR(container ? StackStore::SaveContainer(tx, *container)
                                     : StackStore::DeleteContainer(tx, id));
         }
-        return StackStore::SaveCursor(tx, kPeer, events.back().sequence());
+        return StackStore::SaveCursor(tx, kPeer, complete_to);
       },
       sqlite::Durability::kRelaxed));
   for (const auto& [id, container] : seen) {

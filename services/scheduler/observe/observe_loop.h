@@ -33,10 +33,10 @@ class ObserveLoop {
   absl::Status Follow();
   // Lists everything; answers from which event on to watch.
   absl::StatusOr<int64_t> Resync();
-  absl::Status Take(const std::vector<runtime::v1::Event>& events);
+  absl::Status Take(const std::vector<runtime::v1::Event>& events, int64_t complete_to);
   // Looks at what the events are about and stores it with the cursor; false if nothing of it
   // matters here.
-  absl::StatusOr<bool> Look(const std::vector<runtime::v1::Event>& events);
+  absl::StatusOr<bool> Look(const std::vector<runtime::v1::Event>& events, int64_t complete_to);
 
   Runtime& runtime_;
   sqlite::Database& db_;

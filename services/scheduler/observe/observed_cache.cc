@@ -69,11 +69,6 @@ bool ObservedCache::RemoveContainer(const std::string& id) {
   return seen_.containers.erase(id) > 0;
 }
 
-bool ObservedCache::Knows(const std::string& container_id) const {
-  absl::MutexLock lock(&mu_);
-  return seen_.containers.contains(container_id);
-}
-
 void ObservedCache::PutNetwork(const runtime::v1::Network& network) {
   absl::MutexLock lock(&mu_);
   seen_.networks[network.name()] = network;

@@ -29,7 +29,6 @@ class ObservedCache {
   // True if it belongs to a stack and was not known so, or is gone and was known.
   bool PutContainer(const runtime::v1::Container& container, absl::Time now);
   bool RemoveContainer(const std::string& id);
-  bool Knows(const std::string& container_id) const;
   void PutNetwork(const runtime::v1::Network& network);
   void RemoveNetwork(const std::string& name);
   void SetNetworks(const std::vector<runtime::v1::Network>& networks);

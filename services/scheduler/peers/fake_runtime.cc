@@ -72,8 +72,8 @@ void FakeRuntime::DeleteByUser(const std::string& name) {
   absl::StatusOr<Container*> container = Find(name);
   if (!container.ok()) return;
   const std::string id = (*container)->id();
+  TellOf(**container, "destroy");
   containers_.erase(id);
-  Tell("container", "destroy", id);
 }
 
 void FakeRuntime::FailStart(const std::string& name, absl::Status status) {
@@ -140,13 +140,21 @@ absl::StatusOr<Container*> FakeRuntime::Find(absl::string_view id) {
   return Gone(absl::StrCat("container ", id));
 }
 
-void FakeRuntime::Tell(absl::string_view kind, absl::string_view action, const std::string& id) {
+Event& FakeRuntime::Tell(absl::string_view kind, absl::string_view action, const std::string& id) {
   Event event;
   event.set_sequence(++sequence_);
   event.set_kind(std::string(kind));
   event.set_action(std::string(action));
   event.set_id(id);
   events_.push_back(std::move(event));
+  return events_.back();
+}
+
+void FakeRuntime::TellOf(const Container& container, absl::string_view action) {
+  Event& event = Tell("container", action, container.id());
+  for (const auto& [key, value] : container.spec().labels()) {
+    (*event.mutable_attributes())[key] = value;
+  }
 }
 
 void FakeRuntime::Note(absl::string_view verb, const Container& container) {
@@ -155,7 +163,7 @@ void FakeRuntime::Note(absl::string_view verb, const Container& container) {
 
 void FakeRuntime::Change(Container& container, absl::string_view action) {
   container.set_revision(container.revision() + 1);
-  Tell("container", action, container.id());
+  TellOf(container, action);
 }
 
 void FakeRuntime::Run(Container& container) {
@@ -267,9 +275,8 @@ absl::Status FakeRuntime::DeleteContainer(absl::string_view id, bool) {
   absl::StatusOr<Container*> container = Find(id);
   if (!container.ok()) return absl::OkStatus();
   Note("delete", **container);
-  const std::string key = (*container)->id();
-  containers_.erase(key);
-  Tell("container", "destroy", key);
+  TellOf(**container, "destroy");
+  containers_.erase(std::string((*container)->id()));
   return Leave("delete");
 }
 
@@ -367,9 +374,8 @@ absl::StatusOr<Runtime::Position> FakeRuntime::EventPosition() {
                   .oldest = events_.empty() ? sequence_ + 1 : events_.front().sequence()};
 }
 
-absl::Status FakeRuntime::WatchEvents(
-    int64_t after_sequence,
-    const std::function<absl::Status(const std::vector<Event>&)>& on_events) {
+absl::Status FakeRuntime::WatchEvents(int64_t after_sequence, absl::string_view container_label,
+                                      const OnEvents& on_events) {
   for (;;) {
     std::vector<Event> news;
     {
@@ -380,11 +386,16 @@ absl::Status FakeRuntime::WatchEvents(
       mu_.Await(absl::Condition(&ready));
       if (canceled_ || missing_since_) return absl::UnavailableError("runtime is missing");
       for (const Event& event : events_) {
-        if (event.sequence() > after_sequence) news.push_back(event);
+        if (event.sequence() <= after_sequence) continue;
+        if (event.kind() == "container" &&
+            !event.attributes().contains(std::string(container_label))) {
+          continue;
+        }
+        news.push_back(event);
       }
       after_sequence = sequence_;
     }
-    RETURN_IF_ERROR(on_events(news));
+    RETURN_IF_ERROR(on_events(news, after_sequence));
   }
 }
 

@@ -68,10 +68,8 @@ class FakeRuntime final : public Runtime {
   absl::StatusOr<std::vector<runtime::v1::Volume>> ListVolumes() override;
   absl::StatusOr<std::string> FindImage(absl::string_view reference) override;
   absl::StatusOr<Position> EventPosition() override;
-  absl::Status WatchEvents(
-      int64_t after_sequence,
-      const std::function<absl::Status(const std::vector<runtime::v1::Event>&)>& on_events)
-      override;
+  absl::Status WatchEvents(int64_t after_sequence, absl::string_view container_label,
+                           const OnEvents& on_events) override;
   void Cancel() override;
 
  private:
@@ -79,7 +77,9 @@ class FakeRuntime final : public Runtime {
   absl::Status Leave(const std::string& verb) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<runtime::v1::Container*> Find(absl::string_view id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Tell(absl::string_view kind, absl::string_view action, const std::string& id)
+  runtime::v1::Event& Tell(absl::string_view kind, absl::string_view action, const std::string& id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TellOf(const runtime::v1::Container& container, absl::string_view action)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Note(absl::string_view verb, const runtime::v1::Container& container)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -64,11 +64,13 @@ class Runtime {
     int64_t oldest = 0;
   };
   virtual absl::StatusOr<Position> EventPosition() = 0;
-  // Hands on events as they come, until the runtime goes away, `on_events` fails, or Cancel().
-  // OUT_OF_RANGE when the log no longer goes back so far.
-  virtual absl::Status WatchEvents(
-      int64_t after_sequence,
-      const std::function<absl::Status(const std::vector<runtime::v1::Event>&)>& on_events) = 0;
+  // Events as they come, and the sequence up to which none is left out; events may be empty.
+  using OnEvents =
+      std::function<absl::Status(const std::vector<runtime::v1::Event>&, int64_t complete_to)>;
+  // Until the runtime goes away, `on_events` fails, or Cancel(). Of containers those that carry
+  // `container_label`. OUT_OF_RANGE when the log no longer goes back so far.
+  virtual absl::Status WatchEvents(int64_t after_sequence, absl::string_view container_label,
+                                   const OnEvents& on_events) = 0;
   // Ends waits and watches, now and later: the scheduler stops.
   virtual void Cancel() = 0;
 };

@@ -235,20 +235,21 @@ absl::StatusOr<Runtime::Position> RuntimeClient::EventPosition() {
   return Position{.newest = response.newest_sequence(), .oldest = response.oldest_sequence()};
 }
 
-absl::Status RuntimeClient::WatchEvents(
-    int64_t after_sequence,
-    const std::function<absl::Status(const std::vector<Event>&)>& on_events) {
+absl::Status RuntimeClient::WatchEvents(int64_t after_sequence, absl::string_view container_label,
+                                        const OnEvents& on_events) {
   ActiveCall call(*this);
   WatchEventsRequest request;
   // A start is over sooner if nobody looks on meanwhile. Short: who has seen a container end and
   // asks for the stack again is to be answered by what is, and that is known from here.
   request.mutable_gather()->set_nanos(5'000'000);
   request.set_after_sequence(after_sequence);
+  request.set_container_label(std::string(container_label));
   request.set_follow(true);
   auto reader = events_->WatchEvents(&call.context, request);
   WatchEventsResponse response;
   while (reader->Read(&response)) {
-    const absl::Status taken = on_events({response.events().begin(), response.events().end()});
+    const absl::Status taken = on_events({response.events().begin(), response.events().end()},
+                                         response.complete_to_sequence());
     if (taken.ok()) continue;
     call.context.TryCancel();
     reader->Finish();

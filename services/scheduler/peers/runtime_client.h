@@ -47,10 +47,8 @@ class RuntimeClient final : public Runtime {
   absl::StatusOr<std::vector<runtime::v1::Volume>> ListVolumes() override;
   absl::StatusOr<std::string> FindImage(absl::string_view reference) override;
   absl::StatusOr<Position> EventPosition() override;
-  absl::Status WatchEvents(
-      int64_t after_sequence,
-      const std::function<absl::Status(const std::vector<runtime::v1::Event>&)>& on_events)
-      override;
+  absl::Status WatchEvents(int64_t after_sequence, absl::string_view container_label,
+                           const OnEvents& on_events) override;
   void Cancel() override;
 
  private:
