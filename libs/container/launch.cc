@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -286,6 +287,18 @@ absl::Status MoveInto(const Spec& spec, const std::vector<MovingInterface>& inte
   return MoveInterfaces(interfaces, network.get());
 }
 
+absl::Status AwaitClearance(int socket) {
+  if (socket < 0) return absl::OkStatus();
+  char byte = 0;
+  ssize_t got = 0;
+  do {
+    got = recv(socket, &byte, 1, 0);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return SyscallError(errno, "wait for the network");
+  if (got == 0) return absl::AbortedError("the network was not completed");
+  return absl::OkStatus();
+}
+
 absl::Status MakeTimeNamespace(const Spec& spec) {
   if (unshare(static_cast<int>(ns::kTime)) < 0) {
     return SyscallError(errno, "new time namespace");
@@ -437,6 +450,7 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     if (!plan.interfaces.empty()) {
       RETURN_IF_ERROR(AtStep("namespace", MoveInto(spec, plan.interfaces, pid)));
     }
+    RETURN_IF_ERROR(AtStep("namespace", AwaitClearance(options.clearance)));
     if (plan.rootfs.in_user_namespace && CanActEarly(spec.process)) {
       const User& user = spec.process.user;
       RETURN_IF_ERROR(ActForChild(user.uid, user.gid, listening, launched));

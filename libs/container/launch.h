@@ -40,6 +40,9 @@ struct LaunchOptions {
   // A listening SOCK_SEQPACKET: the process waits there for one connection and an 'S' before it
   // executes anything, and answers there if that fails; end-of-file means it worked.
   int gate = -1;
+  // A socket: the process goes on once a byte came there. Until then it may be made, beside whoever
+  // completes the namespaces that it joins; end-of-file means that they are not.
+  int clearance = -1;
   // Fds from 3 on that the process gets.
   int preserve_fds = 0;
   bool no_pivot = false;

@@ -136,7 +136,8 @@ absl::Status TakeOver(const UniqueFd& lock, ShimConfig& config) {
 
 absl::Status WaitForLease(ShimOptions& options, const std::string& cgroup_path) {
   ASSIGN_OR_RETURN(Leased leased, AwaitLease(options.report.get(), cgroup_path));
-  for (int i = 0; i < 3; ++i) options.attach[i] = std::move(leased.attach[i]);
+  for (int i = 0; i < 3; ++i) options.attach[i] = std::move(leased.lease.attach[i]);
+  options.clearance = std::move(leased.lease.clearance);
   options.starter = std::move(leased.starter);
   return absl::OkStatus();
 }

@@ -5,7 +5,6 @@
 #include "libs/base/status_macros.h"
 #include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/os/idle_memory.h"
-#include "services/shim/lease.h"
 #include "services/shim/packet.h"
 #include "services/shim/protocol.h"
 
@@ -17,12 +16,15 @@ absl::StatusOr<Leased> AwaitLease(int socket, const std::string& cgroup_path) {
   // A runtime that is gone is noticed below.
   SendPacket(socket, EncodeMessage({.kind = MessageKind::kDone})).IgnoreError();
   MapProgram();
-  absl::Status received = ReceiveLease(socket, leased.attach);
-  if (received.ok()) return leased;
+  absl::StatusOr<Lease> received = ReceiveLease(socket);
+  if (received.ok()) {
+    leased.lease = *std::move(received);
+    return leased;
+  }
   EndParked(std::move(leased.starter));
   absl::StatusOr<std::unique_ptr<cgroup::CgroupDriver>> cgroups = cgroup::OpenHostCgroups();
   if (cgroups.ok()) (*cgroups)->Delete(cgroup_path).IgnoreError();
-  return received;
+  return received.status();
 }
 
 }  // namespace darse::shim

@@ -11,13 +11,13 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "libs/base/unique_fd.h"
+#include "services/shim/lease.h"
 #include "services/shim/starter.h"
 
 namespace darse::shim {
 
 struct Leased {
-  UniqueFd attach[3];
+  Lease lease;
   // To be used for the first start.
   ParkedStarter starter;
 };

@@ -163,10 +163,12 @@ absl::Status Shim::BeginFirstProcess() {
   RETURN_IF_ERROR(stdio_.Prepare(config_.stdin_open));
   StartJob job = {.bundle_dir = options_.run_dir, .config = &config_};
   for (int i = 0; i < 3; ++i) job.stdio[i] = stdio_.child_end(i);
+  job.clearance = options_.clearance.get();
   absl::StatusOr<UniqueFd> socket = options_.starter.socket.valid()
                                         ? BeginStart(std::move(options_.starter), job)
                                         : BeginStart(job);
   stdio_.CloseChildEnds();
+  options_.clearance.Reset();
   RETURN_IF_ERROR(socket.status());
   starting_ = *std::move(socket);
   poller_.Add(starting_.get(), EPOLLIN, [this](uint32_t) { OnStarted(); });

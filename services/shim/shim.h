@@ -34,8 +34,9 @@ struct ShimOptions {
   std::string run_dir;
   UniqueFd report;
   UniqueFd attach[3];
-  // For the first start, if it has a socket.
+  // For the first start, if it has a socket; and its LaunchOptions::clearance.
   ParkedStarter starter;
+  UniqueFd clearance;
 };
 
 // One thread only. SIGCHLD must be blocked.

@@ -100,7 +100,7 @@ class ShimTest : public testing::TestWithParam<bool> {
     if (GetParam()) {
       EXPECT_EQ(Receive(ours.get()).kind, MessageKind::kDone);
       WriteConfig(args_json, terminal);
-      EXPECT_TRUE(SendLease(ours.get(), std::array{-1, -1, -1}).ok());
+      EXPECT_TRUE(SendLease(ours.get(), {}).ok());
     }
     return Receive(ours.get());
   }
@@ -244,6 +244,33 @@ TEST_P(ShimTest, LetGoOfBeforeItHasAContainerItLeavesNothing) {
   ours.Reset();
   WaitForEnd();
   EXPECT_FALSE(CgroupExists());
+}
+
+TEST_P(ShimTest, TheProcessWaitsForItsClearance) {
+  if (!GetParam()) GTEST_SKIP() << "of a parked one";
+  for (bool granted : {true, false}) {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    UniqueFd clearance(ends[0]), theirs(ends[1]);
+    UniqueFd ours = Spawn();
+    EXPECT_EQ(Receive(ours.get()).kind, MessageKind::kDone);
+    WriteConfig("[\"/bin/touch\", \"/went\"]", false);
+    ASSERT_TRUE(SendLease(ours.get(), {.clearance = theirs.get()}).ok());
+    theirs.Reset();
+    pollfd wait = {.fd = ours.get(), .events = POLLIN};
+    EXPECT_EQ(poll(&wait, 1, 200), 0);
+    EXPECT_FALSE(fs::exists(state_ + "/upper/went"));
+    if (granted) {
+      EXPECT_EQ(send(clearance.get(), "c", 1, 0), 1);
+    }
+    clearance.Reset();
+    Message report = Receive(ours.get());
+    EXPECT_EQ(report.kind, granted ? MessageKind::kStarted : MessageKind::kFailed);
+    WaitForEnd();
+    EXPECT_EQ(fs::exists(state_ + "/upper/went"), granted);
+    EXPECT_FALSE(CgroupExists());
+    fs::remove(state_ + "/upper/went");
+  }
 }
 
 TEST_P(ShimTest, RunsAContainerAndLeavesItsOutputAndExitBehind) {

@@ -82,6 +82,7 @@ absl::StatusOr<Launched> StartFirst(const StartJob& job, Spec& spec, cgroup::Cgr
     }
   }
   for (int i = 0; i < 3; ++i) options.stdio[i] = job.stdio[i];
+  options.clearance = job.clearance;
   return container::Launch(spec, cgroups, options);
 }
 
@@ -133,9 +134,9 @@ absl::Status RunStart(const StartJob& job, int socket, Parked parked) {
 }
 
 // Beside those of sync_socket.h, between a shim and its parked child: the child says kReady once;
-// then come the container's stdin, stdout and stderr, as far as there are any, and the job, a state
-// directory.
-constexpr char kReady = 'K', kFirstStdio = '0', kJob = 'J';
+// then come the container's stdin, stdout and stderr and the clearance, as far as there are any,
+// and the job, a state directory.
+constexpr char kReady = 'K', kFirstStdio = '0', kClearance = 'C', kJob = 'J';
 
 // The parked child: into the cgroup, and wait.
 absl::StatusOr<Parked> EnterCgroup(const std::string& cgroup_path) {
@@ -168,7 +169,7 @@ absl::StatusOr<ShimConfig> ReadConfig(const std::string& bundle_dir) {
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
   if (!container::SendSync(socket, kReady).ok()) _exit(1);
   StartJob job;
-  UniqueFd stdio[3];
+  UniqueFd stdio[3], clearance;
   for (;;) {
     absl::StatusOr<container::SyncMessage> message = container::ReceiveSync(socket);
     // No job came: the shim is gone, or lets go of us.
@@ -176,6 +177,11 @@ absl::StatusOr<ShimConfig> ReadConfig(const std::string& bundle_dir) {
     if (message->letter == kJob) {
       job.bundle_dir = message->text;
       break;
+    }
+    if (message->letter == kClearance) {
+      clearance = std::move(message->fd);
+      job.clearance = clearance.get();
+      continue;
     }
     int fd = message->letter - kFirstStdio;
     if (fd < 0 || fd > 2) _exit(1);
@@ -231,6 +237,9 @@ absl::StatusOr<UniqueFd> BeginStart(ParkedStarter parked, const StartJob& job) {
     if (job.stdio[i] < 0) continue;
     RETURN_IF_ERROR(container::SendSync(parked.socket.get(), static_cast<char>(kFirstStdio + i), "",
                                         job.stdio[i]));
+  }
+  if (job.clearance >= 0) {
+    RETURN_IF_ERROR(container::SendSync(parked.socket.get(), kClearance, "", job.clearance));
   }
   RETURN_IF_ERROR(container::SendSync(parked.socket.get(), kJob, job.bundle_dir));
   return std::move(parked.socket);

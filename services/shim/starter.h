@@ -21,6 +21,7 @@ struct StartJob {
   std::string bundle_dir;
   const ShimConfig* config = nullptr;
   int stdio[3] = {-1, -1, -1};
+  int clearance = -1;
   // For a further process of a container: its first one, and a descriptor of the process JSON.
   int64_t join_pid = 0;
   int process_json = -1;

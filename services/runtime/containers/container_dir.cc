@@ -14,6 +14,14 @@ namespace darse::runtime {
 ContainerDir::ContainerDir(absl::string_view root, absl::string_view run, absl::string_view id)
     : state_(absl::StrCat(root, "/containers/", id)), run_(absl::StrCat(run, "/containers/", id)) {}
 
+namespace {
+
+std::string Record(const std::string& place) { return place + "/record"; }
+std::string Merged(const std::string& place) { return place + "/merged"; }
+std::string NewRecord(const std::string& place) { return place + "/record.new"; }
+
+}  // namespace
+
 absl::Status ContainerDir::Make() const {
   // What containers write and what they are told is nobody's business but root's.
   RETURN_IF_ERROR(MakeDirectories(state_, 0710));
@@ -28,7 +36,7 @@ absl::Status ContainerDir::MakeFiles() const {
   for (const char* name : {kHosts, kHostname, kResolvConf}) {
     RETURN_IF_ERROR(WriteFileInPlace(JoinPath(etc(), name), ""));
   }
-  for (const std::string& file : {config(), shim_config(), merged(), new_record(),
+  for (const std::string& file : {config(), shim_config(), Merged(state_), NewRecord(state_),
                                   JoinPath(log(), "current"), JoinPath(state_, "exits")}) {
     RETURN_IF_ERROR(WriteFileInPlace(file, "", 0600));
   }
@@ -49,23 +57,28 @@ absl::Status ContainerDir::WriteRecord(const ContainerRecord& record) const {
   asked.mutable_create_time()->set_seconds(absl::ToUnixSeconds(record.created_at));
   asked.mutable_create_time()->set_nanos(
       static_cast<int32_t>(absl::ToUnixNanos(record.created_at) % 1'000'000'000));
+  const std::string& place = record.is_transient() ? run_ : state_;
   const std::string bytes = record.merged.SerializeAsString();
-  RETURN_IF_ERROR(HasRecord() ? WriteFileVolatile(merged(), bytes, 0600)
-                              : WriteFileInPlace(merged(), bytes, 0600));
-  RETURN_IF_ERROR(WriteFileInPlace(new_record(), asked.SerializeAsString(), 0600));
+  RETURN_IF_ERROR(HasRecord() ? WriteFileVolatile(Merged(place), bytes, 0600)
+                              : WriteFileInPlace(Merged(place), bytes, 0600));
+  RETURN_IF_ERROR(WriteFileInPlace(NewRecord(place), asked.SerializeAsString(), 0600));
   // Only now it is one.
-  const std::string name = state_ + "/record";
-  if (rename(new_record().c_str(), name.c_str()) == 0) return absl::OkStatus();
+  const std::string name = Record(place);
+  if (rename(NewRecord(place).c_str(), name.c_str()) == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(errno, absl::StrCat("writing ", name));
 }
 
-absl::Status ContainerDir::RemoveRecord() const { return RemoveFile(state_ + "/record"); }
+absl::Status ContainerDir::RemoveRecord() const {
+  RETURN_IF_ERROR(RemoveFile(Record(run_)));
+  return RemoveFile(Record(state_));
+}
 
-bool ContainerDir::HasRecord() const { return Exists(state_ + "/record"); }
+bool ContainerDir::HasRecord() const { return Exists(Record(run_)) || Exists(Record(state_)); }
 
 absl::StatusOr<ContainerRecord> ContainerDir::ReadRecord() const {
-  ASSIGN_OR_RETURN(std::string asked_bytes, ReadFile(state_ + "/record"));
-  ASSIGN_OR_RETURN(std::string merged_bytes, ReadFile(merged()));
+  const std::string& place = Exists(Record(run_)) ? run_ : state_;
+  ASSIGN_OR_RETURN(std::string asked_bytes, ReadFile(Record(place)));
+  ASSIGN_OR_RETURN(std::string merged_bytes, ReadFile(Merged(place)));
   v1::Container asked;
   ContainerRecord record;
   if (!asked.ParseFromString(asked_bytes) || asked.id().empty() ||

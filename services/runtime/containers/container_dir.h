@@ -1,10 +1,11 @@
 // What lies where for one container.
 //
-//   <root>/containers/<id>/          record, merged   what was asked for, for the day the database
-//   is damaged
-//                                    config.json, shim.json, exits, log/, rootfs/ (see
-//                                    services/shim) etc/hosts, etc/hostname, etc/resolv.conf
-//   <run>/containers/<id>/           shim.sock, shim.pid; gone at reboot
+//   <root>/containers/<id>/  record, merged   what was asked for, for the day the database is
+//   damaged
+//                            exits, log/      see services/shim
+//   <run>/containers/<id>/   config.json, shim.json, shim.sock, shim.pid, rootfs/, etc/hosts,
+//                            etc/hostname, etc/resolv.conf, and record and merged of a container
+//                            that goes with a reboot (is_transient)
 #pragma once
 
 #include <string>
@@ -55,9 +56,6 @@ class ContainerDir {
   bool ShimIsAlive() const;
 
  private:
-  std::string merged() const { return state_ + "/merged"; }
-  std::string new_record() const { return state_ + "/record.new"; }
-
   std::string state_;
   std::string run_;
 };

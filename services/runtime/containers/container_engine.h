@@ -236,6 +236,8 @@ class ContainerEngine {
     std::map<std::string, std::string> volume_paths;
     // To a user namespace of its own (user_namespace.h).
     std::string obstacle;
+    // What is left of the network once it is attached; may be empty.
+    std::function<absl::Status()> complete_network;
   };
   // FAILED_PRECONDITION if it must have a user namespace and cannot.
   absl::StatusOr<StartPlan> PlanStart(const ContainerRecord& record, std::optional<RootPlan> root);

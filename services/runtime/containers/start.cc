@@ -169,7 +169,8 @@ absl::StatusOr<AttachedNetwork> ContainerEngine::AttachNetwork(const ContainerRe
                                                                StartPlan& plan) {
   ASSIGN_OR_RETURN(AttachRequest request, NetworkRequest(record));
   request.user_namespace = plan.obstacle.empty();
-  ASSIGN_OR_RETURN(AttachedNetwork network, neighbours_.networks.Attach(request));
+  ASSIGN_OR_RETURN(AttachedNetwork network,
+                   neighbours_.networks.Attach(request, &plan.complete_network));
   if (!request.user_namespace || !network.userns_path.empty()) return network;
   plan.obstacle = "the container whose network it uses is there";
   if (record.merged.userns_mode() == "private") return NoUserNamespace(plan.obstacle);
@@ -236,6 +237,7 @@ absl::StatusOr<shim::Message> ContainerEngine::Launch(const ContainerRecord& rec
   ContainerDir dir = Dir(record.id);
   std::vector<PendingStream> pending = TakePending(record.id);
   ShimLaunch launch{.id = record.id, .state_dir = dir.state(), .run_dir = dir.run()};
+  launch.complete = plan.complete_network;
   if (!pending.empty()) {
     launch.attach_stdin = pending[0].shim_ends[0].get();
     launch.attach_stdout = pending[0].shim_ends[1].get();

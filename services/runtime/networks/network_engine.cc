@@ -93,6 +93,8 @@ struct NetworkEngine::State {
                                   std::vector<Network>& networks);
   absl::Status ClaimPorts(Transaction& tx, Attachment& attachment, const AttachRequest& request,
                           const std::vector<PortMapping>& chosen);
+  // Whether what was made in advance fits.
+  bool UsesPrepared(const AttachRequest& request, const Attachment& attachment);
   absl::StatusOr<Attachment> Record(const AttachRequest& request, uint32_t first_id,
                                     std::vector<Network>& networks);
 
@@ -464,6 +466,12 @@ absl::Status NetworkEngine::State::ClaimPorts(Transaction& tx, Attachment& attac
   return absl::OkStatus();
 }
 
+bool NetworkEngine::State::UsesPrepared(const AttachRequest& request,
+                                        const Attachment& attachment) {
+  return request.user_namespace && request.mode == NetworkMode::kBridge &&
+         attachment.generation == kPrepared && namespaces.IsPrepared(request.container_id);
+}
+
 // Writes down that the container is attached, with its addresses and ports, before anything is
 // made.
 absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& request,
@@ -493,10 +501,7 @@ absl::StatusOr<Attachment> NetworkEngine::State::Record(const AttachRequest& req
       }
       attachment.attached = true;
       // A name that was not used yet: what has the old one may be on its way out.
-      const bool uses_prepared = request.user_namespace && request.mode == NetworkMode::kBridge &&
-                                 attachment.generation == kPrepared &&
-                                 namespaces.IsPrepared(request.container_id);
-      if (!uses_prepared) ++attachment.generation;
+      if (!UsesPrepared(request, attachment)) ++attachment.generation;
       RETURN_IF_ERROR(NetworkStore::Put(tx, attachment));
       for (const Network& network : networks) {
         RETURN_IF_ERROR(
@@ -541,7 +546,8 @@ absl::Status NetworkEngine::State::MakeNamespace(const Attachment& attachment,
 }
 
 // A crash after the record: Recover detaches the container if it does not run.
-absl::StatusOr<AttachedNetwork> NetworkEngine::Attach(const AttachRequest& asked) {
+absl::StatusOr<AttachedNetwork> NetworkEngine::Attach(const AttachRequest& asked,
+                                                      std::function<absl::Status()>* rest) {
   ASSIGN_OR_RETURN(const AttachRequest request, CheckAttachRequest(asked));
   // Whatever is left of an earlier start, ports included.
   RETURN_IF_ERROR(Detach(request.container_id));
@@ -562,19 +568,27 @@ absl::StatusOr<AttachedNetwork> NetworkEngine::Attach(const AttachRequest& asked
   const Attachment& attachment = *recorded;
   UndoStack undo;
   undo.Push([this, id = request.container_id] { Detach(id).IgnoreError(); });
-  if (own) {
-    RETURN_IF_ERROR(state_->MakeNamespace(attachment, networks));
-  } else {
-    RETURN_IF_ERROR(DropPrepared(request.container_id));
-    state_->namespaces.Share(attachment.first_id);
-  }
-  RETURN_IF_ERROR(state_->rules.AddPorts(state_->FirewallPorts(networks, attachment)));
-  for (const Network& network : networks) RETURN_IF_ERROR(state_->WriteNames(network.id));
   AttachedNetwork answer;
   RETURN_IF_ERROR(state_->db.Read([&](Transaction& tx) -> absl::Status {
     ASSIGN_OR_RETURN(answer, state_->Describe(tx, attachment));
     return absl::OkStatus();
   }));
+  auto complete = [this, attachment, networks, own]() -> absl::Status {
+    if (own) {
+      RETURN_IF_ERROR(state_->MakeNamespace(attachment, networks));
+    } else {
+      RETURN_IF_ERROR(DropPrepared(attachment.container_id));
+      state_->namespaces.Share(attachment.first_id);
+    }
+    RETURN_IF_ERROR(state_->rules.AddPorts(state_->FirewallPorts(networks, attachment)));
+    for (const Network& network : networks) RETURN_IF_ERROR(state_->WriteNames(network.id));
+    return absl::OkStatus();
+  };
+  if (rest != nullptr && own && state_->UsesPrepared(request, attachment)) {
+    *rest = std::move(complete);
+  } else {
+    RETURN_IF_ERROR(complete());
+  }
   undo.Commit();
   return answer;
 }

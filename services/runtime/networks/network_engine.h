@@ -87,7 +87,10 @@ class NetworkEngine {
   absl::Status Reserve(sqlite::Transaction& tx, const AttachRequest& request);
   // A container that is attached already is attached anew. FAILED_PRECONDITION (PORT_IN_USE) names
   // who has the port; NOT_FOUND an unknown network.
-  absl::StatusOr<AttachedNetwork> Attach(const AttachRequest& request);
+  // `rest` is set where its namespaces are there already, so that they can be joined: it gives them
+  // their interfaces, ports and names. To be called once; after its error, or instead, call Detach.
+  absl::StatusOr<AttachedNetwork> Attach(const AttachRequest& request,
+                                         std::function<absl::Status()>* rest = nullptr);
   absl::Status Detach(absl::string_view container_id);
   // Makes a user namespace and its network namespace in advance for a container that is to come: an
   // Attach that asks for such uses them, one that does not drops them. They do not outlive this

@@ -330,6 +330,39 @@ TEST_F(NetworkEngineTest, EachUserNamespaceHasIdsOfItsOwnAcrossRestarts) {
   EXPECT_TRUE(engine_->DropRest(two.container_id).ok());
 }
 
+TEST_F(NetworkEngineTest, NamespacesMadeInAdvanceCanBeJoinedBeforeTheyAreComplete) {
+  AttachRequest request = Web();
+  request.user_namespace = true;
+  request.ports = {{.host_port = 0, .container_port = 80, .protocol = "tcp"}};
+  ASSERT_EQ(engine_->Prepare(request.container_id), absl::OkStatus());
+  std::function<absl::Status()> rest;
+  absl::StatusOr<AttachedNetwork> attached = engine_->Attach(request, &rest);
+  ASSERT_TRUE(attached.ok()) << attached.status();
+  ASSERT_TRUE(rest != nullptr);
+  EXPECT_TRUE(links_.IsNamespace(attached->netns_path));
+  EXPECT_EQ(links_.namespaces().at(attached->netns_path)[0].bridge, "");
+  EXPECT_THAT(rules_.ports(), IsEmpty());
+  ASSERT_EQ(rest(), absl::OkStatus());
+  EXPECT_NE(links_.namespaces().at(attached->netns_path)[0].bridge, "");
+  EXPECT_THAT(rules_.ports(), SizeIs(1));
+  ASSERT_TRUE(engine_->Detach(request.container_id).ok());
+
+  // One that is never completed leaves nothing either.
+  request.container_id = Id(2000);
+  ASSERT_EQ(engine_->Prepare(request.container_id), absl::OkStatus());
+  ASSERT_TRUE(engine_->Attach(request, &rest).ok());
+  ASSERT_TRUE(engine_->Detach(request.container_id).ok());
+  EXPECT_THAT(links_.owners(), IsEmpty());
+  EXPECT_THAT(rules_.ports(), IsEmpty());
+
+  // Nothing is there to be joined: all is done at once.
+  request.container_id = Id(3000);
+  rest = nullptr;
+  attached = engine_->Attach(request, &rest);
+  EXPECT_TRUE(rest == nullptr);
+  EXPECT_THAT(links_.namespaces().at(attached->netns_path), SizeIs(1));
+}
+
 TEST_F(NetworkEngineTest, NamespacesMadeInAdvanceAreUsedOnceOrGo) {
   AttachRequest request = Web();
   request.user_namespace = true;

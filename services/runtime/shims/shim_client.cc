@@ -106,21 +106,35 @@ absl::StatusOr<shim::Message> ShimClient::AwaitReport(Process& process, int sock
 absl::StatusOr<shim::Message> ShimClient::Launch(const ShimLaunch& launch,
                                                  std::optional<ParkedShim> parked) {
   const int attach[3] = {launch.attach_stdin, launch.attach_stdout, launch.attach_stderr};
+  auto complete = [&] { return launch.complete == nullptr ? absl::OkStatus() : launch.complete(); };
+  absl::Status completed;
   std::optional<Spawned> spawned;
   if (parked.has_value()) {
-    absl::Status leased = shim::SendLease(parked->socket.get(), attach);
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+      return absl::ErrnoToStatus(errno, "socketpair for the clearance");
+    }
+    UniqueFd clearance(pair[0]), theirs(pair[1]);
+    absl::Status leased =
+        shim::SendLease(parked->socket.get(),
+                        {.attach = {attach[0], attach[1], attach[2]}, .clearance = theirs.get()});
     if (leased.ok()) {
       spawned = Spawned{std::move(parked->process), std::move(parked->socket)};
+      completed = complete();
+      // Without it the shim sees the end of the socket.
+      if (completed.ok()) send(clearance.get(), "c", 1, MSG_NOSIGNAL);
     } else {
       // It ended since it was taken; nothing has begun.
       ReapLater(parked->process.pid());
     }
   }
   if (!spawned.has_value()) {
+    RETURN_IF_ERROR(complete());
     ASSIGN_OR_RETURN(spawned, Spawn(launch, {}, attach));
   }
   absl::StatusOr<shim::Message> report = AwaitReport(spawned->process, spawned->socket.get());
   ReapLater(spawned->process.pid());
+  RETURN_IF_ERROR(completed);
   RETURN_IF_ERROR(report.status());
   Keep(launch.id, std::move(spawned->socket));
   return report;

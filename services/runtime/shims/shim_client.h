@@ -38,6 +38,9 @@ struct ShimLaunch {
   int attach_stdin = -1;
   int attach_stdout = -1;
   int attach_stderr = -1;
+  // What is left to do of the namespaces that it joins; empty: nothing. Called once, before the
+  // process goes on; a parked shim makes it meanwhile.
+  std::function<absl::Status()> complete;
 };
 
 // What shims report by themselves. Called on the loop's thread: must not block.
@@ -55,9 +58,8 @@ class ShimClient {
   ~ShimClient();
 
   // Spawns a shim, or takes the one that was `parked` for this id, and waits for its report; is
-  // connected then, so that no message is missed. The
-  // error of a process that could not be started has the shim's sentence and reason. Nothing is
-  // left behind then.
+  // connected then, so that no message is missed. The error of a process that could not be started
+  // has the shim's sentence and reason, or is that of `complete`. Nothing is left behind then.
   absl::StatusOr<shim::Message> Launch(const ShimLaunch& launch,
                                        std::optional<ParkedShim> parked = std::nullopt);
   // Spawns a shim for a container that is to come. The attach ends of `launch` are not looked at:
