@@ -161,7 +161,8 @@ class CgroupDriver {
 // The rest is applied all the same.
 absl::Status ApplyAll(CgroupDriver& driver, const std::string& path, const Limits& limits);
 
-// Which hierarchies this host has, from /proc/self/mountinfo.
+// Which hierarchies this host has, from /proc/self/mountinfo. Looked up once in a process: what it
+// forks knows them too.
 struct Hierarchies {
   std::map<std::string, std::string> v1;  // controller, or "name=systemd" -> mount point
   std::string v2;                         // mount point, empty without one

@@ -42,8 +42,11 @@ Hierarchies ParseMountInfo(absl::string_view mountinfo) {
 }
 
 absl::StatusOr<Hierarchies> FindHierarchies() {
-  ASSIGN_OR_RETURN(std::string mountinfo, ReadFile("/proc/self/mountinfo"));
-  return ParseMountInfo(mountinfo);
+  static const auto& found = *new absl::StatusOr<Hierarchies>([]() -> absl::StatusOr<Hierarchies> {
+    ASSIGN_OR_RETURN(std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+    return ParseMountInfo(mountinfo);
+  }());
+  return found;
 }
 
 absl::StatusOr<std::unique_ptr<CgroupDriver>> OpenHostCgroups() {

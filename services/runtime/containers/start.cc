@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "libs/base/log.h"
 #include "libs/base/reason.h"
 #include "libs/base/status_macros.h"
@@ -87,12 +88,23 @@ uint64_t CapabilityBits(const std::vector<std::string>& names) {
   return bits;
 }
 
+// Most containers have the same capabilities.
+std::string DefaultSeccompJson(uint64_t capabilities) {
+  static absl::Mutex mu(absl::kConstInit);
+  static uint64_t last_capabilities = 0;
+  static std::string& last = *new std::string;
+  absl::MutexLock lock(&mu);
+  if (last.empty() || last_capabilities != capabilities) {
+    last = seccomp::ToOciJson(seccomp::DefaultProfile(capabilities));
+    last_capabilities = capabilities;
+  }
+  return last;
+}
+
 absl::StatusOr<std::string> SeccompJson(const v1::ContainerSpec& spec) {
   if (spec.privileged() || spec.seccomp_profile() == "unconfined") return std::string();
   uint64_t capabilities = CapabilityBits(Capabilities(spec));
-  if (spec.seccomp_profile().empty()) {
-    return seccomp::ToOciJson(seccomp::DefaultProfile(capabilities));
-  }
+  if (spec.seccomp_profile().empty()) return DefaultSeccompJson(capabilities);
   ASSIGN_OR_RETURN(seccomp::Profile profile,
                    Annotate(seccomp::ParseDockerProfile(spec.seccomp_profile(), capabilities),
                             "seccomp_profile"));
