@@ -15,9 +15,7 @@
 #include <optional>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
 #include "libs/container/failure.h"
@@ -25,11 +23,11 @@
 #include "libs/container/init.h"
 #include "libs/container/process_setup.h"
 #include "libs/container/seccomp_agent.h"
+#include "libs/container/starting.h"
 #include "libs/container/sync_socket.h"
 #include "libs/linux/namespace/namespace.h"
 #include "libs/linux/namespace/user_namespace.h"
 #include "libs/linux/resctrl/resctrl.h"
-#include "libs/linux/seccomp/filter_cache.h"
 
 namespace darse::container {
 
@@ -65,120 +63,11 @@ absl::StatusOr<std::map<std::string, std::string>> CgroupDirectories(
 
 namespace {
 
-// Empty without control groups.
-absl::StatusOr<std::string> CgroupPath(const Spec& spec, const cgroup::CgroupDriver* cgroups,
-                                       const std::string& id) {
-  if (cgroups == nullptr) return std::string();
-  return cgroups->Resolve(spec.cgroups_path, id);
-}
-
 bool MountsCgroups(const Spec& spec) {
   for (const MountEntry& entry : spec.mounts) {
     if (entry.type == "cgroup" || entry.type == "cgroup2") return true;
   }
   return false;
-}
-
-absl::StatusOr<std::optional<seccomp::Filter>> CompileFilter(const Spec& spec,
-                                                             const std::string& cache) {
-  if (!spec.seccomp.has_value()) return std::nullopt;
-  RETURN_IF_ERROR(CheckNotifications(*spec.seccomp));
-  ASSIGN_OR_RETURN(seccomp::Filter filter, seccomp::CompileCached(*spec.seccomp, cache));
-  return filter;
-}
-
-void Reap(pid_t pid) {
-  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
-}
-
-void EndChild(pid_t pid, bool as_sibling) {
-  kill(pid, SIGKILL);
-  if (as_sibling) return;  // its parent reaps it
-  Reap(pid);
-}
-
-struct Listening {
-  const Process& process;
-  const int (&stdio)[3];
-  const ns::IdMaps* known_maps;                  // null: to be read
-  bool until_ready;                              // 'R' is the end, not end-of-file
-  std::function<absl::Status(pid_t)> on_hooks;   // 'H'
-  std::function<absl::Status(pid_t)> on_inside;  // 'P'
-  std::function<absl::Status(int)> on_listener;  // 'L'
-};
-
-// What takes rights on the host that a process in a user namespace does not have.
-absl::Status ActForChild(uint32_t uid, uint32_t gid, const Listening& listening,
-                         Launched& launched) {
-  RETURN_IF_ERROR(AtStep("limit", ApplyLimits(listening.process, launched.pid, launched.warnings)));
-  ns::IdMaps read;
-  const ns::IdMaps* maps = listening.known_maps;
-  if (maps == nullptr) {
-    ASSIGN_OR_RETURN(read, ns::ReadIdMaps(launched.pid));
-    maps = &read;
-  }
-  std::optional<uint32_t> host_uid = ns::ToHost(maps->uids, uid);
-  std::optional<uint32_t> host_gid = ns::ToHost(maps->gids, gid);
-  // Who is not mapped cannot be become either, and is told so there.
-  if (host_uid.has_value() && host_gid.has_value()) {
-    GiveStdio(listening.stdio, *host_uid, *host_gid);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ActForChild(const SyncMessage& message, const Listening& listening,
-                         Launched& launched) {
-  std::pair<absl::string_view, absl::string_view> ids = absl::StrSplit(message.text, ' ');
-  uint32_t uid = 0, gid = 0;
-  if (!absl::SimpleAtoi(ids.first, &uid) || !absl::SimpleAtoi(ids.second, &gid)) {
-    return absl::InternalError("bad user");
-  }
-  return ActForChild(uid, gid, listening, launched);
-}
-
-// Hears the child out. OK: it executes (or waits at the gate).
-absl::Status Listen(int sync, const Listening& listening, Launched& launched) {
-  for (bool executing = false;;) {
-    ASSIGN_OR_RETURN(SyncMessage message, ReceiveSync(sync));
-    switch (message.letter) {
-      case 0:
-        if (executing) return absl::OkStatus();
-        return AtStep("exec",
-                      absl::AbortedError("the process ended before it could be started (killed?)"));
-      case 'W':
-        launched.warnings.push_back(std::move(message.text));
-        break;
-      case 'T':
-        launched.terminal = std::move(message.fd);
-        break;
-      case 'L':
-        RETURN_IF_ERROR(AtStep("seccomp", listening.on_listener(message.fd.get())));
-        break;
-      case 'A':
-        RETURN_IF_ERROR(ActForChild(message, listening, launched));
-        RETURN_IF_ERROR(SendSync(sync, 'D'));
-        break;
-      case 'H':
-        RETURN_IF_ERROR(AtStep("hook", listening.on_hooks(launched.pid)));
-        RETURN_IF_ERROR(SendSync(sync, 'D'));
-        break;
-      case 'P': {
-        pid_t pid = 0;
-        if (!absl::SimpleAtoi(message.text, &pid)) return absl::InternalError("bad pid");
-        RETURN_IF_ERROR(listening.on_inside(pid));
-        break;
-      }
-      case 'X':
-        executing = true;
-        break;
-      case 'R':
-        if (listening.until_ready) return absl::OkStatus();
-        break;
-      default:
-        return DecodeFailure(message.text);
-    }
-  }
 }
 
 absl::Status PlanNamespaces(const Spec& spec, InitPlan& plan) {
@@ -251,14 +140,6 @@ absl::Status PlanRoot(const Spec& spec, cgroup::CgroupDriver* cgroups,
   return absl::OkStatus();
 }
 
-absl::Status CheckSelinux(const Process& process, const std::string& mount_label) {
-  if (process.selinux_label.empty() && mount_label.empty()) return absl::OkStatus();
-  if (access("/sys/fs/selinux/enforce", F_OK) == 0) return absl::OkStatus();
-  return absl::UnimplementedError(
-      absl::StrCat(process.selinux_label.empty() ? "linux.mountLabel" : "process.selinuxLabel",
-                   ": this host has no SELinux"));
-}
-
 // What Launch knows before it clones.
 absl::Status PlanInit(const Spec& spec, cgroup::CgroupDriver* cgroups,
                       const std::string& cgroup_path, const LaunchOptions& options,
@@ -322,25 +203,6 @@ bool NeedsProcessBetween(const InitPlan& plan) {
   if ((plan.new_namespaces & ns::kTime) != 0) return true;
   if ((plan.new_namespaces & CLONE_NEWUSER) != 0) return !plan.joins.empty();
   return JoinsAny(plan, CLONE_NEWUSER | CLONE_NEWPID | ns::kTime);
-}
-
-// The end of a process between: once it is `entered`, its clone goes on with `become`, and the
-// starter hears of its pid or of what went wrong.
-[[noreturn]] void CloneInside(int sync, absl::Status entered, uint64_t flags,
-                              const std::function<void()>& become) {
-  ns::Cloned inside;
-  if (entered.ok()) {
-    absl::StatusOr<ns::Cloned> cloned = ns::Clone({.flags = flags, .as_sibling = true});
-    entered = cloned.status();
-    if (cloned.ok()) inside = *std::move(cloned);
-  }
-  if (!entered.ok()) {
-    SendSync(sync, 'F', EncodeFailure(AtStep("namespace", entered))).IgnoreError();
-    _exit(1);
-  }
-  if (inside.pid == 0) become();
-  SendSync(sync, 'P', absl::StrCat(inside.pid)).IgnoreError();
-  _exit(0);
 }
 
 [[noreturn]] void JoinAndClone(InitPlan& plan, UniqueFd starter, UniqueFd child) {
@@ -474,87 +336,6 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
     return done;
   }
   std::move(undo_cgroup).Cancel();
-  return launched;
-}
-
-namespace {
-
-// In a process of its own, because it never comes back out of the namespaces.
-[[noreturn]] void EnterAndClone(ExecPlan& plan, int target_pidfd, uint64_t flags, UniqueFd starter,
-                                UniqueFd child) {
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  starter.Reset();
-  absl::Status entered = Annotate(ns::Join(target_pidfd, flags), "enter the container");
-  CloneInside(child.get(), entered, 0, [&] { RunExec(plan, child.get()); });
-}
-
-}  // namespace
-
-absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
-                              const JoinOptions& options) {
-  absl::StatusOr<std::string> cgroup_path = CgroupPath(spec, cgroups, options.id);
-  RETURN_IF_ERROR(AtStep("cgroup", cgroup_path.status()));
-  ExecPlan plan = {.process = &options.process,
-                   .options = &options,
-                   .in_user_namespace = spec.FindNamespace(CLONE_NEWUSER) != nullptr,
-                   .memory_policy = spec.memory_policy};
-  absl::StatusOr<std::optional<seccomp::Filter>> filter =
-      CompileFilter(spec, options.seccomp_cache);
-  RETURN_IF_ERROR(AtStep("seccomp", filter.status()));
-  plan.filter = *std::move(filter);
-  RETURN_IF_ERROR(AtStep("capability", CheckSelinux(options.process, "")));
-  absl::StatusOr<UniqueFd> target = ns::OpenPidFd(options.target);
-  RETURN_IF_ERROR(AtStep("namespace", target.status()));
-  uint64_t flags = 0;
-  for (const NamespaceEntry& entry : spec.namespaces) flags |= entry.flag;
-
-  UniqueFd starter, child;
-  RETURN_IF_ERROR(MakeSyncPair(starter, child));
-  absl::StatusOr<ns::Cloned> cloned = ns::Clone({.as_sibling = options.as_sibling});
-  RETURN_IF_ERROR(AtStep("clone", cloned.status()));
-  if (cloned->pid == 0) {
-    EnterAndClone(plan, target->get(), flags, std::move(starter), std::move(child));
-  }
-  child.Reset();
-  if (!options.as_sibling) Reap(cloned->pid);
-  Launched launched;
-  Listening listening = {.process = options.process,
-                         .stdio = options.stdio,
-                         .known_maps = nullptr,
-                         .until_ready = false,
-                         .on_hooks = nullptr,
-                         .on_inside = nullptr,
-                         .on_listener = [&](int listener) {
-                           HookState state = {.oci_version = spec.oci_version,
-                                              .id = options.id,
-                                              .status = "running",
-                                              .bundle = options.bundle,
-                                              .pid = options.target,
-                                              .annotations = spec.annotations};
-                           return SendListener(*spec.seccomp, state, launched.pid, listener);
-                         }};
-  auto adopt = [&](pid_t pid) -> absl::Status {
-    launched.pid = pid;
-    ASSIGN_OR_RETURN(launched.pidfd, ns::OpenPidFd(pid));
-    const Process& process = options.process;
-    RETURN_IF_ERROR(
-        AtStep("limit", SetCpus(pid, process.cpus_initial, "process.execCPUAffinity.initial")));
-    if (cgroups != nullptr) {
-      RETURN_IF_ERROR(AtStep("cgroup", cgroups->Attach(*cgroup_path, pid)));
-    }
-    RETURN_IF_ERROR(
-        AtStep("limit", SetCpus(pid, process.cpus_final, "process.execCPUAffinity.final")));
-    if (plan.in_user_namespace && CanActEarly(process)) {
-      RETURN_IF_ERROR(ActForChild(process.user.uid, process.user.gid, listening, launched));
-    }
-    return SendSync(starter.get(), 'G');
-  };
-  listening.on_inside = adopt;
-  absl::Status done = Listen(starter.get(), listening, launched);
-  if (!done.ok()) {
-    if (launched.pid > 0) EndChild(launched.pid, options.as_sibling);
-    return done;
-  }
   return launched;
 }
 

@@ -1,15 +1,17 @@
 // The talk between the process that starts a container and the one that becomes it, until execve
 // closes the child's end. One packet a message: a letter, then text; the terminal travels as an fd.
 //
-//   starter -> child   'G'  go: cgroup and id maps are in place
+//   starter -> child   'G'  go: cgroup and id maps are in place, and what CanActEarly allows is
+//   done
 //                      'D'  done
 //   child -> starter   'W'  a warning (text)
 //                      'H'  namespaces and mounts are made: run the runtime's hooks, then say 'D'
 //                      'T'  the terminal's master (fd)
 //                      'L'  the seccomp listener (fd)
 //                      'P'  pid of the process made inside other namespaces (text)
-//                      'A'  in a user namespace: raise limits and hand over stdio, whose owner is
-//                           to be this user (text "uid gid"), then say 'D'
+//                      'A'  in a user namespace, where it was not done before 'G': raise limits and
+//                           hand over stdio, whose owner is to be this user (text "uid gid"), then
+//                           say 'D'
 //                      'R'  ready; waiting at the gate (create without start)
 //                      'X'  about to execve: end-of-file now means it worked
 //                      'F'  failed (an encoded failure)
