@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/syscall_error.h"
+#include "libs/linux/cgroup/cgroup_driver.h"
 #include "libs/linux/mount/sealed_program.h"
 #include "services/shim/packet.h"
 #include "services/shim/parked.h"
@@ -164,6 +165,9 @@ int Main(int argc, char** argv) {
   Detach();
   // Buffers go back to the kernel when they are freed.
   mallopt(M_MMAP_THRESHOLD, 8 << 10);
+  // What is forked knows them too: with many containers the kernel takes a while to list its
+  // mounts.
+  cgroup::FindHierarchies().IgnoreError();
   UniqueFd lock;
   absl::Status made = MakeFiles(*options, lock);
   if (!made.ok()) return Fail(*options, "config", made);

@@ -11,8 +11,6 @@
 namespace darse::shim {
 
 absl::StatusOr<Leased> AwaitLease(int socket, const std::string& cgroup_path) {
-  // Before the starter is forked: for both.
-  cgroup::FindHierarchies().IgnoreError();
   Leased leased;
   ASSIGN_OR_RETURN(leased.starter, ParkStarter(cgroup_path));
   // A runtime that is gone is noticed below.
