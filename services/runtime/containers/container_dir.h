@@ -1,7 +1,6 @@
 // What lies where for one container.
 //
-//   <root>/containers/<id>/  record, merged   what was asked for, for the day the database is
-//   damaged
+//   <root>/containers/<id>/  record, merged   what was asked for: should the database be damaged
 //                            exits, log/      see services/shim
 //   <run>/containers/<id>/   config.json, shim.json, shim.sock, shim.pid, rootfs/, etc/hosts,
 //                            etc/hostname, etc/resolv.conf, and record and merged of a container

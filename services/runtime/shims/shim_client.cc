@@ -112,7 +112,9 @@ absl::StatusOr<shim::Message> ShimClient::Launch(const ShimLaunch& launch,
   if (parked.has_value()) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-      return absl::ErrnoToStatus(errno, "socketpair for the clearance");
+      absl::Status failed = absl::ErrnoToStatus(errno, "socketpair for the clearance");
+      ReapLater(parked->process.pid());
+      return failed;
     }
     UniqueFd clearance(pair[0]), theirs(pair[1]);
     absl::Status leased =
