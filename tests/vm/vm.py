@@ -164,9 +164,9 @@ def _libraries(program):
                 yield word
 
 
-def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2", modules=()):
+def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2", modules=(), arguments=""):
     """(exit code, output) of `script`, a text for sh. `programs`: {path: path here}, copied with the libraries they
-    need; `files`: {path: path here}; `cgroups`: a key of CGROUPS; `modules`: beside MODULES."""
+    need; `files`: {path: path here}; `cgroups`: a key of CGROUPS; `modules`: beside MODULES; `arguments`: of the kernel."""
     argument, mounts = CGROUPS[cgroups]
     vmlinuz, tree = kernel()
     with tempfile.TemporaryDirectory(prefix="darse-vm-", dir="/var/tmp") as work:
@@ -217,7 +217,7 @@ def run(script, programs=(), files=(), timeout=180, memory="1536M", cgroups="v2"
         done = subprocess.run(
             ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory, "-nographic",
              "-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel", vmlinuz, "-initrd", initrd, "-append",
-             f"console=ttyS0 quiet panic=-1 psi=1 mitigations=off {argument}"],
+             f"console=ttyS0 quiet panic=-1 psi=1 mitigations=off {argument} {arguments}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False)
     text = done.stdout.decode(errors="replace").replace("\r", "")
     if "VM-BEGIN\n" not in text or "VM-END " not in text:
