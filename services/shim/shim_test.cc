@@ -79,6 +79,13 @@ class ShimTest : public testing::TestWithParam<bool> {
                           .work_dir = state_ + "/work"},
                .log = {.dir = state_ + "/log"}};
   }
+  // The cgroups' parent, wherever the host has one.
+  static void TearDownTestSuite() {
+    for (const fs::directory_entry& hierarchy : fs::directory_iterator("/sys/fs/cgroup")) {
+      rmdir((hierarchy.path() / "darse-shim-test").c_str());
+    }
+    rmdir("/sys/fs/cgroup/darse-shim-test");
+  }
   ~ShimTest() override {
     if (pid_ > 0) {
       if (socket_.valid()) Call({.kind = RequestKind::kShutdown});
