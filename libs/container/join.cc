@@ -62,6 +62,7 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
   Launched launched;
   Listening listening = {.process = options.process,
                          .stdio = options.stdio,
+                         .in_user_namespace = plan.in_user_namespace,
                          .known_maps = nullptr,
                          .until_ready = false,
                          .on_hooks = nullptr,
@@ -86,9 +87,7 @@ absl::StatusOr<Launched> Join(const Spec& spec, cgroup::CgroupDriver* cgroups,
     }
     RETURN_IF_ERROR(
         AtStep("limit", SetCpus(pid, process.cpus_final, "process.execCPUAffinity.final")));
-    if (plan.in_user_namespace && CanActEarly(process)) {
-      RETURN_IF_ERROR(ActForChild(process.user.uid, process.user.gid, listening, launched));
-    }
+    RETURN_IF_ERROR(ActEarly(listening, launched));
     return SendSync(starter.get(), 'G');
   };
   listening.on_inside = adopt;

@@ -280,6 +280,7 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
 
   Listening listening = {.process = spec.process,
                          .stdio = options.stdio,
+                         .in_user_namespace = plan.rootfs.in_user_namespace,
                          .known_maps = options.id_maps_are_known ? &spec.id_maps : nullptr,
                          .until_ready = options.gate >= 0,
                          .on_hooks = [&](pid_t pid) -> absl::Status {
@@ -313,10 +314,7 @@ absl::StatusOr<Launched> Launch(const Spec& spec, cgroup::CgroupDriver* cgroups,
       RETURN_IF_ERROR(AtStep("namespace", MoveInto(spec, plan.interfaces, pid)));
     }
     RETURN_IF_ERROR(AtStep("namespace", AwaitClearance(options.clearance)));
-    if (plan.rootfs.in_user_namespace && CanActEarly(spec.process)) {
-      const User& user = spec.process.user;
-      RETURN_IF_ERROR(ActForChild(user.uid, user.gid, listening, launched));
-    }
+    RETURN_IF_ERROR(ActEarly(listening, launched));
     return SendSync(starter.get(), 'G');
   };
   listening.on_inside = adopt;

@@ -53,6 +53,10 @@ void EndChild(pid_t pid, bool as_sibling) {
   Reap(pid);
 }
 
+namespace {
+
+// What takes rights on the host that a process in a user namespace does not have: its limits, and
+// its stdio, which is to be that user's.
 absl::Status ActForChild(uint32_t uid, uint32_t gid, const Listening& listening,
                          Launched& launched) {
   RETURN_IF_ERROR(AtStep("limit", ApplyLimits(listening.process, launched.pid, launched.warnings)));
@@ -71,8 +75,6 @@ absl::Status ActForChild(uint32_t uid, uint32_t gid, const Listening& listening,
   return absl::OkStatus();
 }
 
-namespace {
-
 absl::Status ActForChild(const SyncMessage& message, const Listening& listening,
                          Launched& launched) {
   std::pair<absl::string_view, absl::string_view> ids = absl::StrSplit(message.text, ' ');
@@ -84,6 +86,12 @@ absl::Status ActForChild(const SyncMessage& message, const Listening& listening,
 }
 
 }  // namespace
+
+absl::Status ActEarly(const Listening& listening, Launched& launched) {
+  const Process& process = listening.process;
+  if (!listening.in_user_namespace || !CanActEarly(process)) return absl::OkStatus();
+  return ActForChild(process.user.uid, process.user.gid, listening, launched);
+}
 
 absl::Status Listen(int sync, const Listening& listening, Launched& launched) {
   for (bool executing = false;;) {

@@ -34,17 +34,16 @@ void EndChild(pid_t pid, bool as_sibling);
 struct Listening {
   const Process& process;
   const int (&stdio)[3];
-  const ns::IdMaps* known_maps;                  // null: to be read
+  bool in_user_namespace;
+  const ns::IdMaps* known_maps;                  // of that; null: to be read
   bool until_ready;                              // 'R' is the end, not end-of-file
   std::function<absl::Status(pid_t)> on_hooks;   // 'H'
   std::function<absl::Status(pid_t)> on_inside;  // 'P'
   std::function<absl::Status(int)> on_listener;  // 'L'
 };
 
-// What takes rights on the host that a process in a user namespace does not have: its limits, and
-// its stdio, which is to be that user's.
-absl::Status ActForChild(uint32_t uid, uint32_t gid, const Listening& listening,
-                         Launched& launched);
+// Before 'G': does what the child would ask for at 'A', where it can be done by now (CanActEarly).
+absl::Status ActEarly(const Listening& listening, Launched& launched);
 
 // Hears the child out. OK: it executes (or waits at the gate).
 absl::Status Listen(int sync, const Listening& listening, Launched& launched);

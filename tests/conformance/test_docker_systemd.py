@@ -21,7 +21,7 @@ PROGRAMS = ["/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/containerd", "/usr
 
 # What each runtime answers is compared line by line; numbers of the host are not printed.
 SCRIPT = """
-export HOME=/root DOCKER_RAMDISK=1
+export HOME=/root
 dockerd --exec-opt native.cgroupdriver=systemd --add-runtime darse=/usr/bin/darse-oci --iptables=false --ip6tables=false --bridge=none \\
   > /dockerd.log 2>&1 &
 for i in $(seq 150); do docker version > /dev/null 2>&1 && break; sleep 1; done

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/log.h"
 #include "libs/base/status_macros.h"
-#include "libs/os/low_priority.h"
 #include "services/runtime/containers/boot_plan.h"
 #include "services/runtime/containers/container_engine.h"
 
@@ -288,7 +287,6 @@ absl::Status ContainerEngine::RemoveLocked(ContainerRecord& record, bool delete_
   EndStreams(record.id, record.exit_code);
   changes_.Notify(record.id);
   // Nobody waits for these, and recovery finds what is left.
-  LowPriority behind_all_others;
   LogFailure("a deleted container's record is left", record.id, Dir(record.id).RemoveRecord());
   LogFailure("a deleted container's network is left", record.id,
              neighbours_.networks.DropRest(record.id));
